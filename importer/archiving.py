@@ -1,0 +1,141 @@
+"""Putting an imported file and its report into bak, which appears when it is first needed. Step 6 of the protocol.
+
+Archived names are the sender's stem, the UTC second and, where that is taken, a number; they never overwrite.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+from pathlib import Path, PurePath
+
+from importer.model import Claim, shown_name
+from importer.renaming import fsync_directory, rename_noreplace
+
+BAK = "bak"
+BAK_MODE = 0o2750
+"""The client may look and fetch, not change; new files get the directory's group."""
+FILE_MODE = 0o640
+REPORT_SUFFIX = ".failed.csv"
+
+_NAME_BYTES = 255
+_DRAFT_PREFIX = ".userdrop-"
+_SEVERAL_SUFFIXES = (".csv.gz",)
+
+
+class BakNotOursError(OSError):
+    """bak is a link, no directory, or belongs to somebody else: what is put there would not be safe."""
+
+
+def archive_names(name: str, at: datetime, is_taken: Callable[[str], bool]) -> tuple[str, str]:
+    """The names in bak of a file and of its report: the first that are both free.
+
+    Args:
+        name: the sender's file name.
+        at: when it was claimed.
+        is_taken: whether a name is used in bak, or promised to another file.
+    """
+    stem, extension = _split(shown_name(name).replace("\\", "_"))
+    for number in count():
+        stamp = f".{at:%Y%m%dT%H%M%SZ}{f'.{number}' if number else ''}"
+        room = _NAME_BYTES - len(stamp) - max(len(extension.encode()), len(REPORT_SUFFIX))
+        base = stem.encode()[:room].decode(errors="ignore") + stamp
+        if not is_taken(base + extension) and not is_taken(base + REPORT_SUFFIX):
+            return base + extension, base + REPORT_SUFFIX
+    raise AssertionError  # count() does not end
+
+
+def make_bak(directory: Path) -> Path:
+    """The client's bak, made when it is not there.
+
+    Raises:
+        BakNotOursError: somebody else made it.
+        OSError: it cannot be made.
+    """
+    bak = directory / BAK
+    try:
+        bak.mkdir()
+    except FileExistsError:
+        status = bak.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise BakNotOursError(errno.EPERM, "bak is not a directory of the service's own", bak) from None
+        return bak
+    os.chown(bak, -1, directory.stat().st_gid)
+    bak.chmod(BAK_MODE)
+    fsync_directory(directory)
+    return bak
+
+
+def put_into_bak(claim: Claim, archive: str, report: str | None) -> None:
+    """Move our copy and the report into bak, then drop the sender's original; finishes what a crash left half done.
+
+    Raises:
+        FileExistsError: somebody else's file has one of the names; nothing was overwritten.
+        BakNotOursError: bak cannot be trusted.
+        OSError: bak is full or read-only; what is there stays right, and the call may be repeated.
+    """
+    bak = make_bak(claim.directory)
+    _put(claim.copy if claim.copy.exists() else claim.original, bak / archive)
+    if report is not None:
+        _put(claim.report, bak / report)
+    fsync_directory(bak)
+    claim.original.unlink(missing_ok=True)
+    shutil.rmtree(claim.work, ignore_errors=True)
+    if claim.work.parent.exists():
+        fsync_directory(claim.work.parent)
+
+
+def _put(source: Path, target: Path) -> None:
+    if not source.exists():
+        if not target.exists():
+            raise FileNotFoundError(errno.ENOENT, "neither in the work directory nor in bak", target.name)
+        return
+    if source.stat().st_uid == os.geteuid():
+        os.chown(source, -1, target.parent.stat().st_gid)
+        source.chmod(FILE_MODE)
+    try:
+        _move(source, target)
+    except FileExistsError:
+        if not _same_bytes(source, target):
+            raise
+        source.unlink()
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        rename_noreplace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _move_across_mounts(source, target)
+
+
+def _move_across_mounts(source: Path, target: Path) -> None:
+    """Copy beside the target, make it durable, compare, and only then let the source go."""
+    draft = target.with_name(f"{_DRAFT_PREFIX}{source.parent.name}{source.name}")
+    with source.open("rb") as original, draft.open("wb") as file:
+        shutil.copyfileobj(original, file)
+        file.flush()
+        os.fsync(file.fileno())
+    shutil.copystat(source, draft)
+    if not _same_bytes(source, draft):
+        raise OSError(errno.EIO, "the copy in bak differs from the original", target)
+    rename_noreplace(draft, target)
+    fsync_directory(target.parent)
+    source.unlink()
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    with one.open("rb") as first, other.open("rb") as second:
+        return hashlib.file_digest(first, "sha256").digest() == hashlib.file_digest(second, "sha256").digest()
+
+
+def _split(name: str) -> tuple[str, str]:
+    for suffix in _SEVERAL_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)], name[-len(suffix) :]
+    return PurePath(name).stem, PurePath(name).suffix

@@ -1,0 +1,232 @@
+"""Taking a file: rename it into a directory of ours, make sure nobody writes into it any more, copy its bytes.
+
+Steps 3 and 4 of the protocol. A plain read of the sender's file would race with a sender who sends it again; a plain
+rename would leave an inode in bak that the sender still owns.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from importer.locking import is_being_written
+from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
+from importer.reasons import refusal
+from importer.renaming import fsync_directory, rename_noreplace
+
+WORK_DIRECTORY = ".importing"
+QUARANTINE_DIRECTORY = ".quarantine"
+
+_ATTEMPTS = ".attempts"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """Our copy of a claimed file: its size in bytes and the SHA-256 of its content, in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+class ChangedWhileTakenError(Exception):
+    """The sender was still writing, or wrote again, while the file was taken."""
+
+
+class UnreadableError(Exception):
+    """The service may rename the file but not read it; vsftpd's default local_umask=077 does that."""
+
+
+def claim_id(at: datetime, token: str) -> str:
+    """A new claim's id: the time, so that ids sort, and a token nobody else has."""
+    return f"{at:%Y%m%dT%H%M%SZ}-{token}"
+
+
+def claim(new: Claim) -> Claim | NotTaken:
+    """Rename a file into the claim's own directory.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    source = new.directory / new.name
+    try:
+        status = source.lstat()
+    except FileNotFoundError:
+        return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
+    if not _is_plain(status):
+        return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.NOT_A_PLAIN_FILE)
+    new.work.parent.mkdir(mode=0o700, exist_ok=True)
+    new.work.mkdir(mode=0o700)
+    try:
+        rename_noreplace(source, new.original)
+    except FileNotFoundError:
+        new.work.rmdir()
+        return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
+    for directory in (new.work, new.work.parent, new.directory):
+        fsync_directory(directory)
+    return new
+
+
+def copy(claimed: Claim, *, seen: Fingerprint | None, max_bytes: int) -> Copied:
+    """Copy the claimed file's bytes into a file of ours, and prove that nobody changed them meanwhile.
+
+    Args:
+        claimed: the claim; enough time has passed since it was made for a writer to show itself.
+        seen: what the watcher saw when it decided that the upload is complete; None after a restart.
+        max_bytes: larger files are refused.
+
+    Raises:
+        ChangedWhileTakenError: somebody writes, or wrote, into it.
+        FileRefused: it is larger than allowed.
+        UnreadableError: it may not be read.
+        OSError: the disk is full or broken.
+    """
+    with _opened(claimed.original) as source:
+        before = os.fstat(source)
+        changed = seen is not None and seen != fingerprint(before)
+        if changed or not _is_plain(before) or _is_locked(source):
+            raise ChangedWhileTakenError
+        if before.st_size > max_bytes:
+            raise FileRefused(refusal("file_too_large", limit=f"{max_bytes >> 20} MB"))
+        copied = _copy_bytes(source, claimed.copy)
+        after = os.fstat(source)
+        if _snapshot(before) != _snapshot(after) or copied.size != after.st_size or _is_locked(source):
+            raise ChangedWhileTakenError
+    fsync_directory(claimed.work)
+    return copied
+
+
+def fingerprint(status: os.stat_result) -> Fingerprint:
+    """What a rename leaves alone and a writer changes."""
+    return Fingerprint(device=status.st_dev, inode=status.st_ino, size=status.st_size, modified_ns=status.st_mtime_ns)
+
+
+def give_back(claimed: Claim) -> bool:
+    """Put the sender's file back under its name; False where the name is taken by a newer file.
+
+    Our copy goes: its bytes may be half of one upload and half of another.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    claimed.copy.unlink(missing_ok=True)
+    try:
+        rename_noreplace(claimed.original, claimed.directory / claimed.name)
+    except FileExistsError:
+        return False
+    fsync_directory(claimed.directory)
+    release(claimed)
+    return True
+
+
+def release(claimed: Claim) -> None:
+    """Remove the claim's directory and what is left in it; there may be none."""
+    shutil.rmtree(claimed.work, ignore_errors=True)
+
+
+def claims(client: str, directory: Path) -> Iterator[Claim]:
+    """The claims that an earlier run left, oldest first; empty leftovers are removed."""
+    parent = directory / WORK_DIRECTORY
+    if not parent.is_dir():
+        return
+    for work in sorted(parent.iterdir()):
+        names = [entry.name for entry in work.iterdir() if not entry.name.startswith(".")]
+        found = Claim(id=work.name, client=client, directory=directory, name=names[0] if names else "")
+        if names:
+            yield found
+        elif not found.copy.exists() and not found.report.exists():
+            release(found)
+
+
+def count_attempt(claimed: Claim) -> int:
+    """Durably count one more attempt, before it starts; returns its number, from 1."""
+    number = _attempts(claimed) + 1
+    _write_attempts(claimed, number)
+    return number
+
+
+def uncount_attempt(claimed: Claim) -> None:
+    """Take back an attempt that ended in an outage, which is not the file's fault."""
+    _write_attempts(claimed, max(_attempts(claimed) - 1, 0))
+
+
+def quarantine(claimed: Claim, why: str) -> None:
+    """Set the sender's file aside, with a note beside it.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    place = claimed.directory / QUARANTINE_DIRECTORY / claimed.id
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (place / "why.txt").write_text(f"{why}\n", encoding="utf-8")
+    if claimed.original.exists():
+        rename_noreplace(claimed.original, place / claimed.name)
+    for directory in (place, place.parent, claimed.directory):
+        fsync_directory(directory)
+    release(claimed)
+
+
+def _attempts(claimed: Claim) -> int:
+    try:
+        return int((claimed.work / _ATTEMPTS).read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return 0
+
+
+def _write_attempts(claimed: Claim, number: int) -> None:
+    draft = claimed.work / f"{_ATTEMPTS}-new"
+    with draft.open("w", encoding="ascii") as file:
+        file.write(str(number))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(claimed.work / _ATTEMPTS)
+    fsync_directory(claimed.work)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError:
+        raise UnreadableError from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _copy_bytes(source: int, target: Path) -> Copied:
+    digest = hashlib.sha256()
+    size = 0
+    with target.open("wb") as file:
+        while chunk := os.read(source, _CHUNK_BYTES):
+            digest.update(chunk)
+            size += file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return Copied(size=size, sha256=digest.hexdigest())
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    """A regular file with one name: anything else might change, block, or be somebody else's."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        return is_being_written(descriptor)
+    except OSError as error:
+        if error.errno in {errno.EINVAL, errno.ENOLCK, errno.ENOSYS}:
+            return False
+        raise
+
+
+def _snapshot(status: os.stat_result) -> tuple[Fingerprint, int]:
+    return fingerprint(status), status.st_ctime_ns

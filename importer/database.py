@@ -1,0 +1,291 @@
+"""Engines, the tables that userdrop owns, and what differs between database products.
+
+Every table is written by one package only: `imports` and `users` by `importer.storing`, `mails` and `alerts` by
+`notifier`; `notices` are written with an import and ended by the notifier. Times are UTC, names of files are shown
+forms (see `importer.model.shown_name`), and nothing here knows the columns of a user: those follow the format
+(`user_table`, `fit_users`).
+"""
+
+import datetime as dt
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    TimeoutError,  # noqa: A004 - no connection was free
+)
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from importer.format import Format, comparison_column
+
+BUSY_SECONDS = 60
+"""How long a writer waits for SQLite's write lock; leases of mails outlast it."""
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """An aware UTC datetime, also on SQLite, which stores no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Aware in, UTC stored."""
+        del dialect
+        return None if value is None else value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """UTC out."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+_id = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("claim_id", String(40), primary_key=True, comment="the work name; a claim is imported once or never"),
+    Column("client", String(255), nullable=False),
+    Column("directory", Text, nullable=False, comment="the client's upload directory; bak lies in it"),
+    Column("file", Text, nullable=False, comment="the sender's file name, shown form"),
+    Column("status", String(20), nullable=False, comment="imported, refused, superseded or quarantined"),
+    Column("size", BigInteger, nullable=False, comment="bytes"),
+    Column("sha256", String(64), nullable=False),
+    Column("same_as", String(40), comment="an earlier claim of the same bytes"),
+    Column("records", Integer, nullable=False),
+    Column("accepted", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("blank", Integer, nullable=False),
+    Column("inserted", Integer, nullable=False),
+    Column("updated", Integer, nullable=False),
+    Column("unchanged", Integer, nullable=False),
+    Column("reasons", JSON, nullable=False, comment="reason counts, the most frequent first"),
+    Column("warnings", JSON, nullable=False),
+    Column("refusal_code", String(40)),
+    Column("refusal_message", Text),
+    Column("seconds", Float, nullable=False),
+    Column("committed_at", UtcDateTime, nullable=False),
+    Column("archive", Text, nullable=False, comment="the name in bak, fixed before the commit"),
+    Column("report", Text, comment="the failed-users CSV's name in bak"),
+    Column("archived_at", UtcDateTime, comment="null until the file lies in bak"),
+    Index("ix_imports_client_committed_at", "client", "committed_at"),
+    Index("ix_imports_client_file", "client", "file"),
+    Index("ix_imports_client_sha256", "client", "sha256"),
+    Index("ix_imports_archived_at", "archived_at"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("client", String(255), nullable=False),
+    Column("audience", String(20), nullable=False),
+    Column("facts", JSON, nullable=False, comment="an importer.model.Notice"),
+    Column("once", String(255), unique=True, comment="what is told at most once"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("formed_at", UtcDateTime, comment="when a mail was formed from it"),
+    Index("ix_notices_formed_at", "formed_at"),
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("message_id", String(255), nullable=False, unique=True),
+    Column("recipient", String(320), nullable=False),
+    Column("client", String(255)),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("html", Text, nullable=False),
+    Column("attachments", JSON, nullable=False, comment="[{claim_id, filename}]"),
+    Column("state", String(20), nullable=False, comment="queued, sent or dead"),
+    Column("tries", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, comment="the mail's Date"),
+    Column("next_try_at", UtcDateTime, nullable=False),
+    Column("leased_until", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("last_error", Text, comment="what the server said last, without addresses"),
+    Index("ix_mails_state_next_try_at", "state", "next_try_at"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("kind", String(40), nullable=False),
+    Column("client", String(255), nullable=False, comment="empty for the service as a whole"),
+    Column("detail", Text, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("mailed_at", UtcDateTime),
+    Column("resolved_at", UtcDateTime),
+    Index("ix_alerts_resolved_at", "resolved_at"),
+)
+
+user_types = Table(
+    "user_types",
+    metadata,
+    Column("id", String(50), primary_key=True),
+    Column("name", Text, nullable=False),
+    comment="the site's user types; filled by the site",
+)
+
+login_sources = Table(
+    "login_sources",
+    metadata,
+    Column("id", String(50), primary_key=True),
+    Column("name", Text, nullable=False),
+    comment="the site's login-source codes; filled by the site",
+)
+
+LOOKUP_TABLES = {"user_types": user_types, "login_sources": login_sources}
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("client", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("created_by", String(40), nullable=False, comment="the claim that brought the user"),
+    Column("updated_by", String(40), nullable=False, comment="the claim that last changed the user"),
+)
+
+
+def user_columns(format_: Format) -> list[str]:
+    """The columns of `users` that the format asks for, comparison keys included."""
+    keys = [comparison_column(column.name) for column in format_.columns if column.unique and column.kind == "email"]
+    return [*(column.name for column in format_.columns), *keys]
+
+
+def unique_columns(format_: Format) -> dict[str, str]:
+    """Each column whose values no two users of a client share → the column of `users` that is compared."""
+    return {
+        column.name: comparison_column(column.name) if column.kind == "email" else column.name
+        for column in format_.columns
+        if column.unique or column.name == format_.key
+    }
+
+
+def user_table(format_: Format) -> Table:
+    """`users` with the format's columns, all of them text."""
+    table = users.to_metadata(MetaData())
+    for name in user_columns(format_):
+        table.append_column(Column(name, Text))
+    for compared in unique_columns(format_).values():
+        Index(f"uq_users_client_{compared}", table.c.client, table.c[compared], unique=True)
+    return table
+
+
+def make_engine(url: str) -> Engine:
+    """An engine whose transactions hold what the protocol needs.
+
+    On SQLite: WAL, `synchronous=FULL` (NORMAL loses commits at a power loss), and `BEGIN IMMEDIATE`, because a
+    deferred transaction that upgrades fails at once whatever the timeout is. See `reading_engine` for readers.
+    """
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database or the disk failed us, rather than a statement or a file: then trying again helps."""
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, DataError | IntegrityError | ProgrammingError | NotSupportedError)
+    return isinstance(error, OSError | TimeoutError)
+
+
+def reading_engine(engine: Engine) -> Engine:
+    """The same database for transactions that only read: on SQLite they never wait for a writer."""
+    return engine.execution_options(sqlite_begin="DEFERRED")
+
+
+def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - the driver's own type
+    del record
+    connection.isolation_level = None  # the driver's implicit BEGIN is deferred; ours is sent by _begin_sqlite
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    (mode,) = cursor.fetchone()
+    (synchronous,) = cursor.execute("PRAGMA synchronous").fetchone()
+    cursor.close()
+    if (mode, synchronous) not in {("wal", 2), ("memory", 2)}:
+        message = f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; it needs wal and 2 (FULL)"
+        raise RuntimeError(message)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def migrate(engine: Engine, format_: Format) -> None:
+    """Bring the database to this version's tables, and `users` to the format's columns, in one transaction.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be reached, or is not ours to change.
+    """
+    config = Config()
+    config.set_main_option("script_location", "importer:migrations")
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('userdrop migrations'))"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        fit_users(connection, format_)
+
+
+def fit_users(connection: Connection, format_: Format) -> None:
+    """Add to `users` the columns and unique indexes that the format asks for; nothing is ever dropped."""
+    found = inspect(connection)
+    operations = Operations(MigrationContext.configure(connection))
+    there = {column["name"] for column in found.get_columns("users")}
+    for name in user_columns(format_):
+        if name not in there:
+            operations.add_column("users", Column(name, Text))
+    indexed = {index["name"] for index in found.get_indexes("users")}
+    for index in user_table(format_).indexes:
+        if index.name not in indexed:
+            operations.create_index(
+                str(index.name), "users", [column.name for column in index.columns], unique=index.unique
+            )

@@ -1,0 +1,260 @@
+"""One file examined: read and judged block by block, then as a whole.
+
+Rows fail early by the format's rules, or late: because an earlier row of the file has the same value, or (told by
+storing) because another user has it. Only hashes of unique values stay in memory; everything else waits on disk.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+
+from importer.format import CLEAR, NEVER_IMPORTED, Format, comparison_column, normalised
+from importer.header import Header, match_header
+from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
+from importer.reading import Block, Limits, Reject, UserFile, open_user_file
+from importer.reasons import row_reason
+from importer.spooling import Spool
+from importer.validating import FAILURES, Validator, failures_frame, in_order, sentence
+
+HIDDEN_LINE = "(not shown, because the file has a password column)"
+
+_LISTED_REASONS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file to examine: bytes that nobody else can change, and the name its sender gave them."""
+
+    path: Path
+    name: str
+    format: Format
+    limits: Limits
+
+    def open(self) -> UserFile:
+        """Read it from the start.
+
+        Raises:
+            FileRefused: it is not a user file at all.
+        """
+        return open_user_file(self.path, name=self.name, known_names=self.format.known_names, limits=self.limits)
+
+
+class Examination:
+    """What became of each record of a file. A context manager that owns files in `spool_directory`."""
+
+    def __init__(self, source: Source, header: Header, separator: str, encoding: str, spool_directory: Path) -> None:
+        self.source = source
+        self.header = header
+        self.separator = separator
+        self.encoding = encoding
+        self.warnings: tuple[Finding, ...] = ()
+        self._records = self._early = self._blank = 0
+        self._late = pl.DataFrame(schema=FAILURES)
+        self._unsplit = _unsplit_line(header)
+        self._resources = ExitStack()
+        self._accepted, self._failed, self._reasons = (
+            self._resources.enter_context(Spool(spool_directory / f".spool-{name}"))
+            for name in ("accepted", "failed", "reasons")
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    @property
+    def counts(self) -> Counts:
+        """Records, accepted, failed and blank; raises ArithmeticError where they do not add up."""
+        failed = self._early + self._late["row"].n_unique()
+        return Counts(
+            records=self._records,
+            accepted=self._records - failed - self._blank,
+            failed=failed,
+            blank=self._blank,
+        )
+
+    def add(self, block: Block, validator: Validator) -> pl.DataFrame:
+        """Judge one block; returns its accepted rows."""
+        verdict = validator.validate(block.frame)
+        reasons = in_order([verdict.failures, _reject_reasons(block.rejects)])
+        failed_rows = reasons.select("row").unique()
+        cells = pl.concat([self._cells(block.frame, failed_rows), self._rejected(block.rejects)]).sort("row")
+        self._accepted.append(verdict.accepted)
+        self._failed.append(cells)
+        self._reasons.append(reasons)
+        self._records += block.frame.height + len(block.rejects) + block.blank
+        self._early += failed_rows.height
+        self._blank += block.blank
+        if verdict.accepted.height + failed_rows.height != block.frame.height + len(block.rejects):
+            message = f"{block.frame.height} rows were judged as {verdict.accepted.height} + {failed_rows.height}"
+            raise ArithmeticError(message)
+        return verdict.accepted
+
+    def fail(self, failures: pl.DataFrame) -> None:
+        """Let rows fail that were accepted so far; `failures` has the schema FAILURES."""
+        self._late = in_order([self._late, failures])
+
+    def accepted(self) -> Iterator[pl.DataFrame]:
+        """The accepted rows as `Verdict.accepted` has them, a block at a time."""
+        late = self._late.select("row").unique()
+        for frame in self._accepted.frames():
+            yield frame.join(late, on="row", how="anti") if late.height else frame
+
+    def failed(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        """For each block its failed rows (row, line, cells, import_line) and their reasons, both sorted by row."""
+        pairs = zip(self._failed.frames(), self._reasons.frames(), strict=True)
+        if self._late.is_empty():
+            yield from pairs
+            return
+        late_rows = self._late.select("row").unique()
+        with self.source.open() as file:
+            for block, (cells, reasons) in zip(file.blocks(), pairs, strict=True):
+                late_cells = self._cells(block.frame, late_rows)
+                late_reasons = self._late.join(late_cells.select("row"), on="row", how="semi")
+                yield pl.concat([cells, late_cells]).sort("row"), in_order([reasons, late_reasons])
+
+    def reason_counts(self) -> tuple[ReasonCount, ...]:
+        """How often each reason occurred, the most frequent first."""
+        counted = [_counted(reasons) for reasons in (*self._reasons.frames(), self._late)]
+        total = (
+            pl.concat(counted)
+            .sort("row")
+            .group_by("code", "column", maintain_order=True)
+            .agg(pl.col("count").sum(), pl.col("row", "message").first())
+            .sort("count", descending=True, maintain_order=True)
+            .head(_LISTED_REASONS)
+        )
+        return tuple(
+            ReasonCount(code=code, column=column, count=count, example_row=row, example=message)
+            for code, column, count, row, message in total.iter_rows()
+        )
+
+    def _cells(self, frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those rows of a block as the sender wrote them, without what is never reported."""
+        return frame.join(rows, on="row", how="semi").select(
+            "row",
+            "line",
+            *(f"c{index}" for index in self.header.reported),
+            self._unsplit.alias("import_line"),
+        )
+
+    def _rejected(self, rejects: tuple[Reject, ...]) -> pl.DataFrame:
+        names = {normalised(name) for name in self.header.names}
+        hidden = any(normalised(name) in names for name in NEVER_IMPORTED)
+        cells = [f"c{index}" for index in self.header.reported]
+        return pl.DataFrame(
+            {
+                "row": [reject.row for reject in rejects],
+                "line": [reject.line for reject in rejects],
+                **{cell: [None] * len(rejects) for cell in cells},
+                "import_line": [HIDDEN_LINE if hidden else reject.text for reject in rejects],
+            },
+            schema={"row": pl.Int64, "line": pl.Int64, **dict.fromkeys([*cells, "import_line"], pl.String)},
+        )
+
+
+class _UniqueValues:
+    """Finds values that occur twice in a file, by hashes, and then exactly."""
+
+    def __init__(self, format_: Format, header: Header) -> None:
+        self._format = format_
+        self._header = header
+        self._compared = {
+            column.name: comparison_column(column.name) if column.kind == "email" else column.name
+            for column in format_.columns
+            if (column.unique or column.name == format_.key) and column.name in header.positions
+        }
+        self._hashes: dict[str, list[pl.DataFrame]] = {name: [] for name in self._compared}
+
+    def add(self, accepted: pl.DataFrame) -> None:
+        for name, compared in self._compared.items():
+            value = pl.col(compared)
+            held = accepted.filter(value.is_not_null() & (value != CLEAR))
+            self._hashes[name].append(held.select("row", value.hash().alias("hash")))
+
+    def duplicates(self, accepted: Callable[[], Iterator[pl.DataFrame]]) -> pl.DataFrame:
+        """A failures frame: every row whose value an earlier row has."""
+        return in_order([self._duplicates_of(name, accepted) for name in self._compared])
+
+    def _duplicates_of(self, name: str, accepted: Callable[[], Iterator[pl.DataFrame]]) -> pl.DataFrame:
+        suspects = pl.concat(self._hashes[name]).filter(pl.col("hash").is_duplicated()).select("row")
+        if suspects.is_empty():
+            return pl.DataFrame(schema=FAILURES)
+        compared = self._compared[name]
+        rows = pl.concat(
+            frame.select("row", pl.col(compared).alias("compared"), pl.col(name).alias("value")).join(
+                suspects, on="row", how="semi"
+            )
+            for frame in accepted()
+        )
+        later = rows.with_columns(pl.col("row").min().over("compared").alias("first")).filter(
+            pl.col("row") != pl.col("first")
+        )
+        facts = {"value": pl.col("value"), "row": pl.col("first").cast(pl.String)}
+        message = sentence("duplicate_in_file", self._header.label(name), facts)
+        position = [column.name for column in self._format.columns].index(name)
+        return failures_frame(later, "duplicate_in_file", name, position, message)
+
+
+def examine(
+    source: Source, *, today: dt.date, spool_directory: Path, progress: Callable[[int, int], None] | None = None
+) -> Examination:
+    """Read and judge a file.
+
+    Args:
+        source: what to examine.
+        today: dates of birth are not after it.
+        spool_directory: a directory of the caller's, on a disk with room for the file twice.
+        progress: told the bytes read so far and the bytes in all, after each block.
+
+    Raises:
+        FileRefused: the file as a whole cannot be imported.
+        OSError: the disk is full or broken.
+    """
+    with source.open() as file:
+        header = match_header(file.header, source.format)
+        if isinstance(header, Refusal):
+            raise FileRefused(header)
+        validator = Validator(source.format, header, today=today)
+        examination = Examination(source, header, file.dialect.separator, file.dialect.encoding, spool_directory)
+        with ExitStack() as on_error:
+            on_error.enter_context(examination)
+            unique = _UniqueValues(source.format, header)
+            for block in file.blocks():
+                unique.add(examination.add(block, validator))
+                if progress is not None:
+                    progress(file.bytes_read, file.total_bytes)
+            examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
+            examination.fail(unique.duplicates(examination.accepted))
+            on_error.pop_all()
+    return examination
+
+
+def _unsplit_line(header: Header) -> pl.Expr:
+    """What an earlier report said of a row that could not be split; it stays until the row is corrected."""
+    names = [normalised(name) for name in header.names]
+    if normalised("import_line") not in names:
+        return pl.lit(None, pl.String)
+    cell = pl.col(f"c{names.index(normalised('import_line'))}")
+    return pl.when(cell != "").then(cell)
+
+
+def _reject_reasons(rejects: tuple[Reject, ...]) -> pl.DataFrame:
+    found = [(reject.row, row_reason(reject.kind, reject.facts)) for reject in rejects]
+    rows = [(row, -1, reason.code, None, reason.message) for row, reason in found]
+    return pl.DataFrame(rows, schema=FAILURES, orient="row")
+
+
+def _counted(reasons: pl.DataFrame) -> pl.DataFrame:
+    return reasons.group_by("code", "column", maintain_order=True).agg(
+        pl.len().alias("count"), pl.col("row", "message").first()
+    )

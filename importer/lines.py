@@ -1,0 +1,218 @@
+"""All physical lines of a block classified at once, with numpy.
+
+Most lines of most files are complete records whatever surrounds them, and are proven to be so here. Only the others
+are looked at one by one, in `importer.records`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
+
+_LF: Final = 0x0A
+_CR: Final = 0x0D
+_QUOTE: Final = 0x22
+_CACHED_BYTES: Final = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Where the bytes are that split a block.
+
+    Attributes:
+        block: the text.
+        separator: one of its bytes.
+        at: the offsets of line ends, separators and quotes.
+        line_ends: which elements of `at` are line ends.
+        quotes: which elements of `at` are quotes.
+        lone_cr: the offsets of CRs that end a line by themselves.
+    """
+
+    block: Bytes
+    separator: int
+    at: Ints
+    line_ends: Ints
+    quotes: Ints
+    lone_cr: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The physical lines of a block that have a line end; every array has one element for each.
+
+    Attributes:
+        starts: the offset of the line.
+        ends: the offset behind its text, before its line end.
+        nexts: the offset behind its line end.
+        widths: one more than its separators outside quotes; meaningful for perfect and unquoted lines only.
+        perfect: a record of the right width by itself, every quote of which opens or closes a quoted cell.
+        quotes: how many quotes it has.
+        long: so long that it, or a cell of it, may be longer than allowed.
+        undecodable: with bytes that are not UTF-8.
+        nul: with a NUL.
+        marks: what they were split by (not one for each line).
+    """
+
+    starts: Ints
+    ends: Ints
+    nexts: Ints
+    widths: Ints
+    perfect: Flags
+    quotes: Ints
+    long: Flags
+    undecodable: Flags
+    nul: Flags
+    marks: Marks
+
+    @property
+    def sound(self) -> Flags:
+        """Lines whose bytes are all text, and that are surely not too long."""
+        return ~(self.long | self.undecodable | self.nul)
+
+
+def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8: bool) -> Lines:
+    """The lines of `data`, which begins at a line's start.
+
+    A CR at the very end is not taken for a line end, because a LF may follow.
+
+    Args:
+        data: UTF-8, as far as it is text.
+        separator: one ASCII byte.
+        width: the number of cells that a record must have.
+        longest: bytes of a line that need no closer look.
+        is_utf8: whether `data` is already known to be valid UTF-8.
+    """
+    block = np.frombuffer(data, np.uint8)
+    marks = _marks(block, separator[0], may_have_cr=b"\r" in data)
+    nexts = marks.at[marks.line_ends] + 1
+    starts = np.concatenate((np.zeros(1, np.int64), nexts[:-1]))[: nexts.size]
+    ends = _text_ends(block, starts, nexts)
+    widths, quotes, in_order = quoting(marks, marks.line_ends)
+    return Lines(
+        starts=starts,
+        ends=ends,
+        nexts=nexts,
+        widths=widths,
+        perfect=in_order & (widths == width) & (ends > starts),
+        quotes=quotes,
+        long=ends - starts > longest,
+        undecodable=_none(starts) if is_utf8 else _undecodable(data, block, starts, nexts),
+        nul=_lines_of(np.flatnonzero(block == 0), nexts) if b"\0" in data else _none(starts),
+        marks=marks,
+    )
+
+
+def _marks(block: Bytes, separator: int, *, may_have_cr: bool) -> Marks:
+    special, lone_cr = _special(block, (_LF, separator, _QUOTE), may_have_cr=may_have_cr)
+    at = np.flatnonzero(special)
+    what = block[at]
+    return Marks(
+        block=block,
+        separator=separator,
+        at=at,
+        line_ends=np.flatnonzero((what == _LF) | (what == _CR) if lone_cr.size else what == _LF),
+        quotes=np.flatnonzero(what == _QUOTE),
+        lone_cr=lone_cr,
+    )
+
+
+def _none(lines: Ints) -> Flags:
+    return np.zeros(lines.size, np.bool_)
+
+
+def _special(block: Bytes, marks: tuple[int, ...], *, may_have_cr: bool) -> tuple[Flags, Ints]:
+    """Which bytes are one of the marks or a CR that is a line end by itself; and the offsets of these CRs.
+
+    Done in pieces that stay in the processor's cache.
+    """
+    special = np.empty(block.size, np.bool_)
+    scratch = np.empty(_CACHED_BYTES, np.bool_)
+    lone_cr = [np.empty(0, np.int64)]
+    for begin in range(0, block.size, _CACHED_BYTES):
+        piece, flags = block[begin : begin + _CACHED_BYTES], special[begin : begin + _CACHED_BYTES]
+        np.equal(piece, marks[0], out=flags)
+        for mark in marks[1:]:
+            flags |= np.equal(piece, mark, out=scratch[: piece.size])
+        if may_have_cr:
+            after = block[begin + 1 : begin + 1 + piece.size]
+            is_lone = np.equal(piece[: after.size], _CR, out=scratch[: after.size])
+            is_lone &= after != _LF
+            flags[: after.size] |= is_lone
+            lone_cr.append(np.flatnonzero(is_lone) + begin)
+    return special, np.concatenate(lone_cr)
+
+
+def _text_ends(block: Bytes, starts: Ints, nexts: Ints) -> Ints:
+    """Offsets before the line ends; a CRLF is one line end."""
+    ends = nexts - 1
+    is_crlf = (block[ends] == _LF) & (ends > starts) & (block[ends - 1] == _CR)
+    return ends - is_crlf
+
+
+def _lines_of(offsets: Ints, nexts: Ints) -> Flags:
+    """Which lines hold one of the offsets."""
+    flags = _none(nexts)
+    found = np.searchsorted(nexts, offsets, side="right")
+    flags[found[found < nexts.size]] = True
+    return flags
+
+
+def quoting(marks: Marks, ends: Ints) -> tuple[Ints, Ints, Flags]:
+    """For each stretch of text its width, how many quotes it has, and whether these are in order.
+
+    They are when each odd one opens a cell (or is the second of a doubled one), and each even one closes it. What lies
+    between two such quotes are separators and line ends that separate nothing.
+
+    Args:
+        marks: what splits the text.
+        ends: those of the line ends that end a stretch; what follows the last one is left out.
+    """
+    up_to = np.searchsorted(marks.quotes, ends)
+    counts = np.diff(up_to, prepend=0)
+    widths = np.diff(ends, prepend=-1) - counts
+    in_order = (counts & 1) == 0
+    if not counts.any():
+        return widths, counts, in_order
+    quotes = marks.quotes[: up_to[-1]]
+    before = up_to - counts
+    closes = ((np.arange(quotes.size) - np.repeat(before, counts)) & 1).astype(np.bool_)
+    enclosed = np.zeros(quotes.size + 1, np.int64)
+    np.cumsum(np.where(closes, np.diff(quotes, prepend=0) - 1, 0), out=enclosed[1:])
+    widths -= enclosed[up_to] - enclosed[before]
+    in_order &= ~_lines_of(_misplaced(marks, marks.at[quotes], closes), marks.at[ends] + 1)
+    return widths, counts, in_order
+
+
+def _misplaced(marks: Marks, at: Ints, closes: Flags) -> Ints:
+    """The offsets of quotes that open within a cell's text or close before more of it."""
+    boundary = np.zeros(256, np.bool_)
+    boundary[[_LF, _CR, _QUOTE, marks.separator]] = True
+    opening, closing = at[~closes], at[closes]
+    previous = marks.block[opening - 1]
+    if opening.size and opening[0] == 0:
+        previous[0] = _LF
+    return np.concatenate((opening[~boundary[previous]], closing[~boundary[marks.block[closing + 1]]]))
+
+
+def _undecodable(data: bytes, block: Bytes, starts: Ints, nexts: Ints) -> Flags:
+    """Which lines are not valid UTF-8."""
+    flags = _none(starts)
+    if data.isascii() or is_valid_utf8(data):
+        return flags
+    for line in np.flatnonzero(_lines_of(np.flatnonzero(block >= 0x80), nexts)).tolist():
+        flags[line] = not is_valid_utf8(data[starts[line] : nexts[line]])
+    return flags
+
+
+def is_valid_utf8(data: bytes) -> bool:
+    """Whether the bytes are strict UTF-8: no surrogates, nothing overlong."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

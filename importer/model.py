@@ -1,0 +1,274 @@
+"""The importer's nouns: frozen values from the standard library only."""
+
+import unicodedata
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+
+def shown_name(name: str) -> str:
+    r"""A file's name as text that can be stored, logged and shown on one line.
+
+    Bytes that are not UTF-8 become `\xNN`; controls, bidirectional marks, line separators and lone surrogates become
+    `\xNN` or `\uNNNN`.
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(_shown(character) for character in unicodedata.normalize("NFC", text))
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something worth telling the sender, about one row or (as a warning) about the file."""
+
+    code: str
+    column: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a whole file was not imported."""
+
+    code: str
+    message: str
+
+
+class FileRefused(Exception):  # noqa: N818 - it is the sender's bad data, not our error
+    """The file as a whole cannot be imported; raised while it is read, answered by the importing step."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRow:
+    """One row that was not imported.
+
+    Attributes:
+        row: the record's number in the file, the header being 1.
+        line: the physical line on which the record starts, from 1.
+        key: the value of the key column as the sender wrote it, None where it could not be read.
+        reasons: at least one, in column order.
+    """
+
+    row: int
+    line: int
+    key: str | None
+    reasons: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What became of the records of a file; accepted + failed + blank = records."""
+
+    records: int = 0
+    accepted: int = 0
+    failed: int = 0
+    blank: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __post_init__(self) -> None:
+        if self.accepted + self.failed + self.blank != self.records:
+            message = f"the records do not add up: {self}"
+            raise ArithmeticError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """A file's content as far as stat(2) can tell: device, inode, size in bytes, mtime in nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A file that the importer has taken for itself, by renaming it into a work directory of its own.
+
+    Attributes:
+        id: sortable by time, unique for ever; the ledger refuses it a second time.
+        client: the queue the file belongs to.
+        directory: the client's upload directory.
+        name: the file's name as the sender chose it (bytes that are not UTF-8 are surrogate-escaped).
+    """
+
+    id: str
+    client: str
+    directory: Path
+    name: str
+
+    @property
+    def work(self) -> Path:
+        """The claim's own directory, on the same file system as the upload directory."""
+        return self.directory / ".importing" / self.id
+
+    @property
+    def original(self) -> Path:
+        """The sender's file. Our own files beside it begin with a dot, which no claimed name does."""
+        return self.work / self.name
+
+    @property
+    def copy(self) -> Path:
+        """Our copy of the sender's bytes: what is imported, and what goes to bak."""
+        return self.work / ".copy"
+
+    @property
+    def report(self) -> Path:
+        """The failed-users CSV until it goes to bak."""
+        return self.work / ".failed.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonCount:
+    """How often one reason occurred in a file, with the first row as an example."""
+
+    code: str
+    column: str | None
+    count: int
+    example_row: int
+    example: str
+
+
+class Audience(StrEnum):
+    """Who a notice is for; addresses are found when a mail is formed."""
+
+    CLIENT = "client"
+    ADMIN = "admin"
+
+
+class NoticeKind(StrEnum):
+    """What happened."""
+
+    ROWS_FAILED = "rows_failed"
+    REFUSED = "refused"
+    INCOMPLETE = "incomplete"
+    SUPERSEDED = "superseded"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A fact somebody must be told, stored in the same transaction as the import it is about.
+
+    Attributes:
+        file: the file's name, safe to show.
+        claim_id: None for a file that was never claimed.
+        counts: zeros where the file was not read.
+        reasons: the most frequent first.
+        archive: the file's name in bak, None where it did not go there.
+        report: the name of the failed-users CSV in bak, None where there is none.
+    """
+
+    client: str
+    audience: Audience
+    kind: NoticeKind
+    file: str
+    claim_id: str | None = None
+    counts: Counts = Counts()
+    reasons: tuple[ReasonCount, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    refusal: Refusal | None = None
+    archive: str | None = None
+    report: str | None = None
+
+    def to(self, audience: Audience) -> Self:
+        """The same fact for another audience."""
+        return replace(self, audience=audience)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A file whose good rows are users now."""
+
+    claim: Claim
+    counts: Counts
+    reasons: tuple[ReasonCount, ...]
+    warnings: tuple[Finding, ...]
+    sha256: str
+    same_as: str | None
+    seconds: float
+    archive: str
+    report: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A file of which nothing was imported, for a reason its sender can mend."""
+
+    claim: Claim
+    refusal: Refusal
+    sha256: str
+    seconds: float
+    archive: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """A file that changed while it was taken; it is back under its name and waits again."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded:
+    """A file that changed while it was taken and whose name was taken meanwhile: the newer stands."""
+
+    claim: Claim
+    archive: str
+
+
+class NotTakenWhy(StrEnum):
+    """Why a file could not be claimed."""
+
+    GONE = "gone"
+    NOT_A_PLAIN_FILE = "not_a_plain_file"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotTaken:
+    """A file that lies where it was, or is gone; nothing was done with it."""
+
+    client: str
+    name: str
+    why: NotTakenWhy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A file set aside because each attempt to import it ended the importing process."""
+
+    claim: Claim
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """A file that lies in bak, with its report."""
+
+    claim: Claim
+    archive: str
+    report: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unarchived:
+    """A file whose import is committed but which cannot be put into bak now; it is tried again."""
+
+    claim: Claim
+    why: str
+
+
+Outcome = Imported | Refused | Returned | Superseded | NotTaken | Quarantined | Archived | Unarchived

@@ -1,0 +1,233 @@
+"""Proven records → a frame of text with row and line numbers; the rest → rejects.
+
+The parser (polars) sees nothing but records that were proven to be well-formed and of the right width, in memory, and
+must find exactly as many.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from importer.dialect import Encoding
+from importer.format import normalised
+from importer.grammar import WHITE_SPACE
+from importer.lines import Flags, Ints
+from importer.records import Problem, Rules, Split
+from importer.transcoding import shown_size, shown_text
+
+SHOWN_BYTES: Final = 65_536
+"""How much of a rejected record's text is kept."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
+"""What our own report adds does not make a row one that says something."""
+
+
+class BalanceError(AssertionError):
+    """Records or lines were lost or made up while a file was read; nothing of it may be imported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    r"""A record that could not be read.
+
+    Attributes:
+        row: its number in the file, the header being 1.
+        line: the physical line on which it starts, from 1.
+        kind: a key of `reasons.ROW_SENTENCES`.
+        facts: what that sentence names.
+        text: its text with bytes that are not text as `\xNN`, without the last line end, cut at SHOWN_BYTES.
+    """
+
+    row: int
+    line: int
+    kind: str
+    facts: Mapping[str, object]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Some records of a file.
+
+    Attributes:
+        frame: the good ones in file order: `row` and `line` (Int64), then `c0`, `c1` … (String, never null).
+        rejects: those that could not be read, in file order.
+        blank: how many were blank.
+    """
+
+    frame: pl.DataFrame
+    rejects: tuple[Reject, ...]
+    blank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What the records of a file are parsed into.
+
+    Attributes:
+        rules: how they are split.
+        header: the trimmed cells of the header, trailing empty ones included.
+        encoding: as messages name it.
+    """
+
+    rules: Rules
+    header: tuple[str, ...]
+    encoding: Encoding
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The header without trailing empty cells; cells beyond these must be empty."""
+        named = [index for index, name in enumerate(self.header) if name]
+        return self.header[: named[-1] + 1 if named else 0]
+
+    @property
+    def columns(self) -> list[str]:
+        """The internal names of all cells; a header's own names never meet the parser."""
+        return [f"c{index}" for index in range(self.rules.width)]
+
+
+def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
+    """The block of a split; its first record and line have the numbers `row` and `line`.
+
+    Raises:
+        BalanceError: the parser found another number of records than were proven.
+    """
+    rows = row - 1 + np.cumsum(split.begins, dtype=np.int64)
+    firsts = np.flatnonzero(split.good)
+    frame = _frame(split.good_text(), shape, rows[firsts], firsts + line)
+    surplus = _with_surplus(frame, shape)
+    frame = _without(frame, surplus)
+    blank = _blank(frame, shape)
+    frame = _without(frame, blank)
+    repeated = _repeating_header(frame, shape)
+    rejects = [_reject(split, shape, problem, rows, line) for problem in split.problems]
+    rejects += _late_rejects(split, shape, surplus, repeated, line)
+    if surplus.height or repeated.height:
+        rejects.sort(key=lambda reject: reject.row)
+    return Block(
+        frame=_without(frame, repeated).select("row", "line", *shape.columns[: len(shape.names)]),
+        rejects=tuple(rejects),
+        blank=split.blank + blank.height,
+    )
+
+
+def _frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:
+    """All cells of proven records, numbered."""
+    frame = _cells(text, shape)
+    if frame.height != rows.size:
+        message = f"the parser found {frame.height} records where {rows.size} were proven"
+        raise BalanceError(message)
+    return frame.insert_column(0, pl.Series("row", rows)).insert_column(1, pl.Series("line", lines, dtype=pl.Int64))
+
+
+def _cells(text: bytes, shape: Shape) -> pl.DataFrame:
+    schema = dict.fromkeys(shape.columns, pl.String())
+    if not text:
+        return pl.DataFrame(schema=schema)
+    # The parser would take a byte order mark off the first cell; an empty record before it takes that risk.
+    guard = shape.rules.grammar.separator * (shape.rules.width - 1) + b'""\n' if text.startswith(_BOM) else b""
+    frame = pl.read_csv(
+        guard + text,
+        has_header=False,
+        schema=schema,
+        separator=shape.rules.grammar.separator.decode(),
+        quote_char='"',
+        empty_string_is_null=False,
+        extra_columns="raise",
+        missing_columns="raise",
+    )
+    return frame[1:] if guard else frame
+
+
+def _without(frame: pl.DataFrame, some: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(~pl.col("row").is_in(some["row"].implode())) if some.height else frame
+
+
+def _is_empty(columns: Sequence[str]) -> list[pl.Expr]:
+    return [pl.col(column).str.strip_chars() == "" for column in columns]
+
+
+def _with_surplus(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """The rows that say something where the header has no name."""
+    beyond = shape.columns[len(shape.names) :]
+    return frame.filter(~pl.all_horizontal(_is_empty(beyond))) if beyond else frame.clear()
+
+
+def _blank(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """The rows that say nothing; column by column, because the first one leaves next to none of them."""
+    for column, name in zip(shape.columns, shape.names, strict=False):
+        if normalised(name) not in _NOT_JUDGED:
+            frame = frame.filter(_is_empty([column])[0])
+    return frame
+
+
+def _repeating_header(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """The rows that are the header again; its longest name leaves next to none."""
+    names = dict(zip(shape.columns, shape.names, strict=False))
+    if not names:
+        return frame.clear()
+    longest = max(names, key=lambda column: len(names[column]))
+    candidates = frame.filter(pl.col(longest).str.contains(names[longest], literal=True))
+    return candidates.filter(*(pl.col(column).str.strip_chars() == name for column, name in names.items()))
+
+
+def _late_rejects(split: Split, shape: Shape, surplus: pl.DataFrame, repeated: pl.DataFrame, line: int) -> list[Reject]:
+    """Rejects for records that only their cells give away."""
+    if not surplus.height and not repeated.height:
+        return []
+    lasts = dict(zip(np.flatnonzero(split.good).tolist(), split.last_lines().tolist(), strict=True))
+
+    def reject(kind: str, row: int, at: int, facts: Mapping[str, object]) -> Reject:
+        text = _shown(split, shape, at - line, lasts[at - line])
+        return Reject(row=row, line=at, kind=kind, facts=facts, text=text)
+
+    rejects = [reject("repeated_header", row, at, {}) for row, at in repeated.select("row", "line").iter_rows()]
+    for row, at, *cells in surplus.iter_rows():
+        used = max(number for number, cell in enumerate(cells, start=1) if cell.strip(WHITE_SPACE))
+        rejects.append(reject("too_many_cells", row, at, {"cells": used, "expected": len(shape.names)}))
+    return rejects
+
+
+def _reject(split: Split, shape: Shape, problem: Problem, rows: Ints, line: int) -> Reject:
+    return Reject(
+        row=int(rows[problem.first]),
+        line=line + problem.first,
+        kind=problem.kind,
+        facts=_facts(problem, shape),
+        text=_shown(split, shape, problem.first, problem.last),
+    )
+
+
+def _facts(problem: Problem, shape: Shape) -> Mapping[str, object]:
+    match problem.kind:
+        case "too_few_cells" | "too_many_cells":
+            return {"cells": problem.cells, "expected": shape.rules.width}
+        case "bad_encoding":
+            return {"encoding": shape.encoding}
+        case "too_large":
+            return {"limit": shown_size(shape.rules.longest_cell if problem.cells else shape.rules.longest_record)}
+    return {}
+
+
+def _shown(split: Split, shape: Shape, first: int, last: int) -> str:
+    """The text of the lines, cut between two characters."""
+    text = split.text(first, last)
+    if len(text) > SHOWN_BYTES:
+        end = SHOWN_BYTES
+        while end > SHOWN_BYTES - 3 and 0x80 <= text[end] < 0xC0:
+            end -= 1
+        text = text[:end]
+    return shown_text(text, shape.encoding)
+
+
+def says_something(split: Split, shape: Shape) -> Flags:
+    """For each good record, whether it is not blank."""
+    frame = _frame(split.good_text(), shape, np.arange(int(split.good.sum())), np.flatnonzero(split.good))
+    blank = _blank(_without(frame, _with_surplus(frame, shape)), shape)
+    flags = np.ones(frame.height, np.bool_)
+    flags[blank["row"].to_numpy()] = False
+    return flags

@@ -1,0 +1,408 @@
+"""A user file → blocks of rows, with every record accounted for.
+
+The front decides encoding, separator, header and width; then blocks of some megabytes are split into records
+(`importer.records`) while the block before is parsed on a second thread (`importer.parsing`). Memory does not grow
+with the number of rows.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, NamedTuple, Self
+
+from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
+from importer.grammar import LINE_END, Grammar, is_blank, value
+from importer.model import FileRefused, Finding
+from importer.parsing import BalanceError, Block, Reject, Shape, parse, says_something
+from importer.reasons import refusal, warning
+from importer.records import Rules, Split, split
+from importer.transcoding import Source, shown_size, unmarked_encoding, utf8_chunks
+
+__all__ = ["BalanceError", "Block", "Limits", "Reject", "UserFile", "open_user_file"]
+
+BLOCK_BYTES: Final = 8 << 20
+SURVEY_BYTES: Final = 8 << 20
+"""How much of the text decides what width most records have."""
+
+_BLOCK_LINES: Final = 1 << 17
+"""Denser text is read in smaller blocks, or its many rejects would need much memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a file may be; sizes in bytes.
+
+    Attributes:
+        max_bytes: of the file as it lies there.
+        max_expanded_bytes: of a compressed file's content.
+        max_record_bytes: of one record's text in UTF-8, without its last line end.
+        max_columns: cells of the header.
+        max_cell_bytes: of one cell's text in UTF-8; a longer one rejects its row.
+    """
+
+    max_bytes: int
+    max_expanded_bytes: int
+    max_record_bytes: int = 1_048_576
+    max_columns: int = 256
+    max_cell_bytes: int = 65_536
+
+
+def open_user_file(
+    path: Path, *, name: str, known_names: frozenset[str], limits: Limits, block_bytes: int = BLOCK_BYTES
+) -> "UserFile":
+    """Open a file for reading its blocks once.
+
+    Args:
+        path: where the bytes are.
+        name: the sender's name of the file; a compressed one must end with `.gz`.
+        known_names: `Format.known_names`, by which the separator is recognised.
+        limits: beyond them the file, or the row, is refused.
+        block_bytes: bytes of the file that are read at once; any number from 1 gives the same records.
+
+    Raises:
+        FileRefused: nothing of the file can be imported.
+    """
+    file = path.open("rb")
+    try:
+        return _opened(file, name, known_names, limits, block_bytes)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limits, block_bytes: int) -> "UserFile":
+    size = os.fstat(file.fileno()).st_size
+    if size > limits.max_bytes:
+        raise FileRefused(refusal("file_too_large", limit=shown_size(limits.max_bytes)))
+    source = Source(file, name=name, max_expanded_bytes=limits.max_expanded_bytes)
+    encoding, mark_length, is_utf8 = _encoding(source, block_bytes)
+    text = utf8_chunks(source.chunks(block_bytes), encoding, mark_length)
+    begin, is_whole = _begin(text)
+    header = _header(begin, known_names, limits)
+    rules = Rules(
+        grammar=Grammar(header.separator),
+        width=len(header.cells),
+        longest_record=limits.max_record_bytes,
+        longest_cell=limits.max_cell_bytes,
+    )
+    body = begin[header.end :]
+    shape = Shape(rules=rules, header=header.cells, encoding=encoding)
+    sample = split(_ended(body) if is_whole else body, rules, is_last=is_whole, is_utf8=is_utf8)
+    has_surplus = _has_trailing_separator(sample, shape, SURVEY_BYTES - header.end)
+    if has_surplus:
+        shape = replace(shape, rules=replace(rules, width=rules.width + 1))
+    dialect = Dialect(
+        encoding=encoding,
+        has_bom=mark_length > 0,
+        is_compressed=source.is_compressed,
+        separator=header.separator,
+    )
+    return UserFile(
+        dialect=dialect,
+        header=shape.names,
+        warnings=_warnings(encoding, has_surplus=has_surplus),
+        total_bytes=size,
+        _file=file,
+        _source=source,
+        _text=text,
+        _begin=body,
+        _shape=shape,
+        _is_utf8=is_utf8,
+        _tally=_Tally(row=2, line=header.lines + 1),
+        _ends_with_line=begin.endswith((b"\n", b"\r")),
+    )
+
+
+def _encoding(source: Source, block_bytes: int) -> tuple[Encoding, int, bool]:
+    """The encoding, the length of the byte order mark, and whether all bytes are known to be valid UTF-8."""
+    head = source.head()
+    if not head:
+        raise FileRefused(refusal("empty_file"))
+    refuse_if_not_text(head)
+    marked = marked_encoding(head)
+    if marked is None:
+        encoding, is_utf8 = unmarked_encoding(source, block_bytes)
+        return encoding, 0, is_utf8
+    if source.is_compressed:
+        source.check(block_bytes)
+    return *marked, False
+
+
+def _begin(text: Iterator[bytes]) -> tuple[bytes, bool]:
+    """The first SURVEY_BYTES of the text or more, and whether that is all of it."""
+    chunks, size = [], 0
+    for chunk in text:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size >= SURVEY_BYTES:
+            return b"".join(chunks), False
+    return b"".join(chunks), True
+
+
+def _header(begin: bytes, known_names: frozenset[str], limits: Limits) -> Header:
+    header = read_header(
+        begin,
+        known_names=known_names,
+        longest_record=limits.max_record_bytes,
+        longest_cell=limits.max_cell_bytes,
+    )
+    if len(header.cells) > limits.max_columns:
+        raise FileRefused(refusal("too_many_columns", columns=len(header.cells), limit=limits.max_columns))
+    return header
+
+
+def _ended(text: bytes) -> bytes:
+    """The same text with a line end after its last line; a last CR becomes CRLF, which is one line end as well."""
+    return text if not text or text.endswith(b"\n") else text + b"\n"
+
+
+def _has_trailing_separator(sample: Split, shape: Shape, end: int) -> bool:
+    """Whether the records (95 % of those that begin before `end`) have just one empty cell more than the header.
+
+    Raises:
+        FileRefused: 95 % of 10 records or more have another width than the header for no such reason.
+    """
+    width = shape.rules.width
+    widths = Counter(p.cells for p in sample.problems if p.cells and sample.lines.starts[p.first] < end)
+    others = widths.total() - widths.pop(width, 0)
+    if not others:
+        return False
+    good = sample.lines.starts[sample.good] < end
+    total = sum(p.cells > 0 and bool(sample.lines.starts[p.first] < end) for p in sample.problems)
+    total += int((good & says_something(sample, shape)).sum())
+    if 20 * widths[width + 1] >= 19 * total and _last_cells_are_empty(sample, shape, end):
+        return True
+    if total >= 10 and 20 * others >= 19 * total:
+        cells = min(widths, key=lambda cells: (-widths[cells], cells))
+        raise FileRefused(refusal("wrong_width", cells=cells, expected=width))
+    return False
+
+
+def _last_cells_are_empty(sample: Split, shape: Shape, end: int) -> bool:
+    """Whether every record that has one cell more than the header has an empty last one."""
+    grammar, width = shape.rules.grammar, shape.rules.width
+    return all(
+        is_blank(value(grammar.cells(sample.text(problem.first, problem.last))[-1]))
+        for problem in sample.problems
+        if problem.cells == width + 1 and sample.lines.starts[problem.first] < end
+    )
+
+
+def _warnings(encoding: Encoding, *, has_surplus: bool) -> tuple[Finding, ...]:
+    kinds = {"windows_1252": encoding == "windows-1252", "trailing_separator": has_surplus}
+    return tuple(warning(kind) for kind, applies in kinds.items() if applies)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was read so far.
+
+    Attributes:
+        row: the number of the next record.
+        line: the number of the next physical line.
+        empty: empty lines before that, which are records only if another record follows.
+        spanned: physical lines of records, blank ones included.
+        line_ends: as counted in the text, before it was split.
+        accepted, rejected, blank: records.
+    """
+
+    row: int
+    line: int
+    empty: int = 0
+    spanned: int = 0
+    line_ends: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    blank: int = 0
+
+    @property
+    def records(self) -> int:
+        return self.accepted + self.rejected + self.blank
+
+    def add_lines(self, block: Split) -> None:
+        """Go on behind the lines of a block."""
+        if block.stop > block.empty_tail:
+            self.row += self.empty
+            self.blank += self.empty
+            self.spanned += self.empty
+            self.empty = 0
+        self.empty += block.empty_tail
+        self.row += int(block.begins[: block.stop].sum())
+        self.line += block.stop
+        self.spanned += block.spanned
+        self.line_ends += int((block.lines.marks.lone_cr < block.consumed).sum())
+
+    def add_records(self, block: Block) -> None:
+        self.accepted += block.frame.height
+        self.rejected += len(block.rejects)
+        self.blank += block.blank
+
+    def check(self, first_line: int) -> None:
+        """Every line belongs to a record or is an empty one at the end, and every numbered record is counted once.
+
+        Raises:
+            BalanceError: the numbers do not add up.
+        """
+        lines = self.line - first_line
+        if lines != self.line_ends or lines != self.spanned + self.empty or self.row - 2 != self.records:
+            message = f"records and lines do not add up: {self}"
+            raise BalanceError(message)
+
+
+class _Numbered(NamedTuple):
+    split: Split
+    row: int
+    line: int
+    """The numbers of the split's first record and line."""
+    blank: int
+    """Empty lines before it that turned out to be records."""
+
+
+@dataclass(slots=True, kw_only=True)
+class UserFile:
+    """An open user file; a context manager that closes it.
+
+    Attributes:
+        dialect: how it is written.
+        header: the trimmed names of its columns, without trailing empty ones; column i is `c{i}` of the blocks.
+        warnings: about the file as a whole, complete when all blocks were read.
+        total_bytes: its size; `bytes_read` runs up to it.
+    """
+
+    dialect: Dialect
+    header: tuple[str, ...]
+    warnings: tuple[Finding, ...]
+    total_bytes: int
+    _file: BinaryIO
+    _source: Source
+    _text: Iterator[bytes]
+    _begin: bytes
+    _shape: Shape
+    _is_utf8: bool
+    _tally: _Tally
+    _ends_with_line: bool
+    _is_read: bool = field(default=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of the file were read so far."""
+        return self._source.position
+
+    @property
+    def records(self) -> int:
+        """How many records were read so far: good, rejected and blank ones, without the header."""
+        return self._tally.records
+
+    def blocks(self) -> Iterator[Block]:
+        """The records; once.
+
+        Raises:
+            FileRefused: there are no records but blank ones (at the end).
+            BalanceError: records or lines were lost; nothing of the file may be imported.
+        """
+        if self._is_read:
+            message = "the blocks of a file are read once"
+            raise RuntimeError(message)
+        self._is_read = True
+        first_line = self._tally.line
+        for block in self._parsed():
+            self._tally.add_records(block)
+            yield block
+        self._tally.check(first_line)
+        if not self._ends_with_line:
+            self.warnings += (warning("may_be_cut"),)
+        if self.records == self._tally.blank:
+            raise FileRefused(refusal("no_records"))
+
+    def _parsed(self) -> Iterator[Block]:
+        """Blocks, each parsed while the next one is read and split."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse") as thread:
+            before: Future[Block] | None = None
+            for numbered in self._numbered():
+                now = thread.submit(_block, numbered, self._shape)
+                if before is not None:
+                    yield before.result()
+                before = now
+            if before is not None:
+                yield before.result()
+
+    def _numbered(self) -> Iterator[_Numbered]:
+        tally = self._tally
+        for block in self._splits():
+            line, blank = tally.line, tally.blank
+            row = tally.row + (tally.empty if block.stop > block.empty_tail else 0)
+            tally.add_lines(block)
+            blank, tally.blank = tally.blank - blank, blank
+            if block.stop:
+                yield _Numbered(block, row, line, blank)
+
+    def _splits(self) -> Iterator[Split]:
+        """The text block by block; what a block leaves undecided is read again with the next one."""
+        carry = b""
+        pieces = self._pieces()
+        piece = next(pieces, b"")
+        while piece:
+            following = next(pieces, b"")
+            piece = piece[self._surplus_of(carry, piece) :]
+            self._tally.line_ends += piece.count(b"\n")
+            data = carry + piece
+            if piece or not following:
+                block = self._split(data, is_last=not following)
+                yield block
+                carry = self._cut(data[block.consumed :])
+            piece = following
+
+    def _split(self, data: bytes, *, is_last: bool) -> Split:
+        if is_last and not data.endswith(b"\n"):
+            data = _ended(data)
+            self._tally.line_ends += 1
+        return split(data, self._shape.rules, is_last=is_last, is_utf8=self._is_utf8)
+
+    def _cut(self, carry: bytes) -> bytes:
+        """The undecided text; of a line that is too long by now, just enough to show so."""
+        longest = self._shape.rules.longest_record
+        if len(carry) <= longest + 1:
+            return carry
+        return carry[: longest + 1] + (b"\r" if carry.endswith(b"\r") else b"")
+
+    def _surplus_of(self, carry: bytes, piece: bytes) -> int:
+        """How many of the piece's bytes belong to a line that is too long already."""
+        if len(carry) <= self._shape.rules.longest_record or carry.endswith(b"\r"):
+            return 0
+        line_end = LINE_END.search(piece)
+        return line_end.start() if line_end else len(piece)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The text in pieces that have not too many lines."""
+        yield from _pieces(self._begin)
+        self._begin = b""
+        for chunk in self._text:
+            self._ends_with_line = chunk.endswith((b"\n", b"\r"))
+            yield from _pieces(chunk)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    if text.count(b"\n") + text.count(b"\r") <= _BLOCK_LINES:
+        if text:
+            yield text
+        return
+    middle = len(text) // 2
+    yield from _pieces(text[:middle])
+    yield from _pieces(text[middle:])
+
+
+def _block(numbered: _Numbered, shape: Shape) -> Block:
+    block = parse(numbered.split, shape, row=numbered.row, line=numbered.line)
+    return replace(block, blank=block.blank + numbered.blank) if numbered.blank else block

@@ -1,0 +1,87 @@
+"""Every sentence that tells somebody what is wrong with a file or a row, in one place.
+
+A sentence is a `str.format` template. Its code is stable and meant for programs; the sentence is written for the
+person who made the file, and may change.
+"""
+
+from collections.abc import Mapping
+
+from importer.model import Finding, Refusal
+
+SHOWN_CHARACTERS = 60
+"""Characters of a value that a sentence repeats; longer values are cut with an ellipsis."""
+
+ROW_SENTENCES = {
+    "required": "{column} is required",
+    "too_long": "{column} is {length} characters long; at most {limit} are allowed",
+    "invalid.email": "{column} '{value}' is not a valid address",
+    "invalid.date": "{column} '{value}' is not a date; write it as {expected}",
+    "invalid.date_in_future": "{column} '{value}' is in the future",
+    "invalid.date_before_1900": "{column} '{value}' is before 1900",
+    "invalid.integer": "{column} '{value}' is not a whole number",
+    "invalid.decimal": "{column} '{value}' is not a number; write it like 1234.5",
+    "invalid.boolean": "{column} '{value}' is neither true nor false; write true or false",
+    "invalid.choice": "{column} '{value}' is not allowed; use {expected}",
+    "invalid.pattern": "{column} '{value}' does not have the required form; use {expected}",
+    "unknown": "{column} '{value}' is not a known {noun}",
+    "unknown.suggestion": "{column} '{value}' is not a known {noun}; did you mean '{suggestion}'?",
+    "duplicate_in_file": "{column} '{value}' is already used in row {row}",
+    "duplicate_user": "{column} '{value}' is already used by another user",
+    "too_few_cells": "the row has {cells} cells; the header has {expected}",
+    "too_many_cells": "the row has {cells} cells; the header has {expected}",
+    "bad_quotes": "the row's quotes do not match",
+    "bad_encoding": "the row has bytes that are not {encoding}",
+    "control_character": "{column} holds a control character; type the value again without it",
+    "control_character.row": "the row holds a NUL character",
+    "too_large": "the row is longer than {limit}",
+    "repeated_header": "the row repeats the header; a header belongs in the first row only",
+}
+
+REFUSAL_SENTENCES = {
+    "empty_file": "the file is empty; export it again and drop it again",
+    "no_records": "the file has a header but no users below it",
+    "not_text": "the file is {kind}, not a CSV; open it and save it as “CSV UTF-8”, then drop that file",
+    "unmarked_utf16": "the file is UTF-16 without a byte order mark; save it as “CSV UTF-8” and drop it again",
+    "file_too_large": "the file is larger than {limit}; split it and drop the parts",
+    "expansion_too_large": "the file unpacks to more than {limit}; split it and drop the parts",
+    "broken_gzip": "the compressed file is damaged; compress it again and drop it again",
+    "too_many_columns": "the header has {columns} columns; at most {limit} are allowed",
+    "missing_column": "there is no column {expected}; the columns found are: {found}",
+    "no_known_column": "the first row names no known column; it must be a header. Found: {found}. Expected: {expected}",
+    "repeated_column": "the column {column} is there twice, as {found}; remove one of them",
+    "wrong_width": "most rows have {cells} cells but the header has {expected}; check the header and the separator",
+    "bad_header": "the header row cannot be read: {problem}",
+    "incomplete": "the upload stopped after {size} bytes; drop the file again",
+}
+
+WARNING_SENTENCES = {
+    "unknown_column": "the column '{column}' is not known and was ignored",
+    "unknown_column.suggestion": "the column '{column}' is not known and was ignored; did you mean {suggestion}?",
+    "password_column": "the column '{column}' is never imported; its values were dropped",
+    "windows_1252": "the file is not UTF-8 and was read as Windows-1252; check the accented letters",
+    "trailing_separator": "every row ends with a surplus separator; it was ignored",
+    "unchecked_lookup": "{column} was not checked because no {noun}s are set up",
+    "may_be_cut": "the last line has no line end; the file may have been cut off while it was sent",
+}
+
+
+def shown(value: str) -> str:
+    """The value as a sentence repeats it: at most SHOWN_CHARACTERS characters, on one line."""
+    line = " ".join(value.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def row_reason(kind: str, facts: Mapping[str, object]) -> Finding:
+    """A reason why one row as a whole was not imported; `kind` is a key of ROW_SENTENCES that names no column."""
+    return Finding(code=kind.partition(".")[0], column=None, message=ROW_SENTENCES[kind].format(**facts))
+
+
+def warning(kind: str, *, column: str | None = None, **facts: object) -> Finding:
+    """A remark about the whole file that did not stop its import; `kind` is a key of WARNING_SENTENCES."""
+    message = WARNING_SENTENCES[kind].format(column=column, **facts)
+    return Finding(code=kind.partition(".")[0], column=column, message=message)
+
+
+def refusal(code: str, **facts: object) -> Refusal:
+    """Why a whole file was not imported; `code` is a key of REFUSAL_SENTENCES."""
+    return Refusal(code=code, message=REFUSAL_SENTENCES[code].format(**facts))

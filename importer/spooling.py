@@ -1,0 +1,48 @@
+"""Frames that wait on disk, so that memory does not grow with the rows of a file."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+
+
+class Spool:
+    """Frames in the order they were appended, in one file of Arrow streams.
+
+    Args:
+        path: a file that does not exist yet; whoever owns its directory removes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("x+b")
+        self._sizes: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Add a frame at the end.
+
+        Raises:
+            OSError: the disk is full or broken.
+        """
+        stream = io.BytesIO()
+        frame.write_ipc_stream(stream)
+        self._file.seek(0, io.SEEK_END)
+        self._sizes.append(self._file.write(stream.getbuffer()))
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Every frame, from the first; may be called again and again."""
+        offset = 0
+        for size in self._sizes:
+            self._file.seek(offset)
+            yield pl.read_ipc_stream(io.BytesIO(self._file.read(size)))
+            offset += size

@@ -1,0 +1,180 @@
+"""A file's bytes as UTF-8 text, chunk by chunk, whatever its encoding and compression.
+
+Bytes that its encoding does not know become bytes that are no UTF-8 either, so that only their row fails; nothing is
+replaced. Two of those bytes stand for the odd last byte of UTF-16 (see `shown_text`).
+"""
+
+import codecs
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from importer.dialect import GZIP_MAGIC, HEAD_BYTES, Encoding
+from importer.lines import is_valid_utf8
+from importer.model import FileRefused
+from importer.reasons import refusal
+
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]+")
+_OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
+_VALIDATION_BYTES: Final = 262_144
+"""A piece that stays in the processor's cache with its decoded form."""
+
+
+def shown_size(size: int) -> str:
+    """A limit in bytes as a message names it."""
+    for unit, factor in (("MB", 1_048_576), ("KB", 1024)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor:,} {unit}"
+    return f"{size / 1_048_576:,.1f} MB" if size > 1_048_576 else f"{size:,} bytes"
+
+
+class Source:
+    """The bytes of an open file, decompressed if its name and its first bytes say gzip."""
+
+    def __init__(self, file: BinaryIO, *, name: str, max_expanded_bytes: int) -> None:
+        self._file = file
+        self._limit = max_expanded_bytes
+        self.is_compressed = name.lower().endswith(".gz") and file.read(2) == GZIP_MAGIC
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file itself were read."""
+        return self._file.tell()
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The bytes from the start, in chunks of `size`; the last one may be shorter.
+
+        Raises:
+            FileRefused: the compressed file is damaged or expands too much.
+        """
+        self._file.seek(0)
+        return self._expanded(size) if self.is_compressed else _chunks(self._file, size)
+
+    def check(self, size: int) -> None:
+        """Read all of it, `size` bytes at once.
+
+        Raises:
+            FileRefused: the compressed file is damaged or expands too much.
+        """
+        for _ in self.chunks(size):
+            pass
+
+    def head(self) -> bytes:
+        """The first bytes, which decide what the file is; a mark's length more than HEAD_BYTES.
+
+        Raises:
+            FileRefused: the compressed file is damaged.
+        """
+        return next(self.chunks(HEAD_BYTES + 3), b"")
+
+    def _expanded(self, size: int) -> Iterator[bytes]:
+        expanded = 0
+        try:
+            with gzip.GzipFile(fileobj=self._file, mode="rb") as file:
+                for chunk in _chunks(file, size):
+                    expanded += len(chunk)
+                    if expanded > self._limit:
+                        raise FileRefused(refusal("expansion_too_large", limit=shown_size(self._limit)))
+                    yield chunk
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FileRefused(refusal("broken_gzip")) from error
+
+
+def _chunks(file: BinaryIO | gzip.GzipFile, size: int) -> Iterator[bytes]:
+    while chunk := file.read(size):
+        yield chunk
+
+
+def unmarked_encoding(source: Source, chunk_bytes: int) -> tuple[Encoding, bool]:
+    """The encoding of a file without a byte order mark, and whether all of it is valid.
+
+    UTF-8 if over half of its runs of non-ASCII bytes are valid UTF-8, or if it has none; else Windows-1252.
+
+    Raises:
+        FileRefused: the compressed file is damaged or expands too much.
+    """
+    if _is_utf8(source.chunks(chunk_bytes)):
+        return "utf-8", True
+    valid = total = 0
+    for run, count in _non_ascii_runs(source.chunks(chunk_bytes)):
+        total += count
+        valid += count * is_valid_utf8(run)
+    return ("utf-8" if 2 * valid > total else "windows-1252"), False
+
+
+def _is_utf8(chunks: Iterator[bytes]) -> bool:
+    """Whether all the bytes are valid UTF-8; every chunk is read, so that damage is found too."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    is_valid = True
+    for chunk in chunks:
+        is_valid = is_valid and _decodes(decoder, chunk)
+    return is_valid and _decodes(decoder, b"", final=True)
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
+    try:
+        for begin in range(0, len(chunk), _VALIDATION_BYTES):
+            decoder.decode(chunk[begin : begin + _VALIDATION_BYTES])
+        decoder.decode(b"", final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _non_ascii_runs(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Every run of non-ASCII bytes with the number of times it occurs; the same run may come again."""
+    carry = b""
+    for chunk in chunks:
+        data = carry + chunk
+        text = data.rstrip(bytes(range(0x80, 0x100)))
+        carry = data[len(text) :]
+        yield from Counter(_NOT_ASCII.findall(text)).items()
+    if carry:
+        yield carry, 1
+
+
+def utf8_chunks(chunks: Iterator[bytes], encoding: Encoding, mark_length: int) -> Iterator[bytes]:
+    """The text as UTF-8 without its byte order mark; bytes that are not text become bytes that are no UTF-8."""
+    unmarked = _without_mark(chunks, mark_length)
+    match encoding:
+        case "utf-8":
+            return unmarked
+        case "windows-1252":
+            return (chunk.decode("cp1252", "surrogateescape").encode("utf-8", "surrogateescape") for chunk in unmarked)
+        case "utf-16-le" | "utf-16-be":
+            return _from_utf16(unmarked, encoding)
+
+
+def _without_mark(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        if length < len(chunk):
+            yield chunk[length:]
+        length = max(0, length - len(chunk))
+
+
+def _from_utf16(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """UTF-16 as UTF-8; a lone surrogate becomes its three bytes, an odd last byte is kept as `_odd_byte`."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    for chunk in chunks:
+        if text := decoder.decode(chunk):
+            yield text.encode("utf-8", "surrogatepass")
+    rest = decoder.getstate()[0]
+    if len(rest) > 1:
+        yield rest[:2].decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    if len(rest) % 2:
+        yield _odd_byte(rest[-1])
+
+
+def _odd_byte(byte: int) -> bytes:
+    """A byte that is no text: itself, or where it would look like ASCII, its overlong and so invalid form."""
+    return bytes([byte]) if byte >= 0x80 else bytes([0xC0 | byte >> 6, 0x80 | byte & 0x3F])
+
+
+def shown_text(data: bytes, encoding: Encoding) -> str:
+    r"""The text with bytes that are not text as `\xNN`."""
+    if encoding.startswith("utf-16"):
+        data = _OVERLONG.sub(lambda found: b"\\x%02x" % ((found[0][0] & 3) << 6 | found[0][1] & 0x3F), data)
+    return data.decode(errors="backslashreplace")

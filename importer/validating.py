@@ -1,0 +1,302 @@
+"""Rows against the format, a block at a time and a column at a time.
+
+A rule is data: a key of `reasons.ROW_SENTENCES` and a boolean expression that is true where a row breaks it, never
+null. The sentences are worked out only for the rows that fail.
+"""
+
+import datetime as dt
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import polars as pl
+
+from importer.format import CLEAR, Column, Format, Lookup, comparison_column
+from importer.header import Header
+from importer.model import Finding
+from importer.patterns import whole
+from importer.reasons import ROW_SENTENCES, SHOWN_CHARACTERS, warning
+
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+"""Unicode White_Space; U+001C-1F, which Python's strip() also takes, are not in it."""
+
+FAILURES = {"row": pl.Int64, "position": pl.Int64, "code": pl.String, "column": pl.String, "message": pl.String}
+"""Schema of a failures frame: a line for each reason of each failed row."""
+
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
+_EARLIEST = dt.date(1900, 1, 1)
+_SUGGESTED_VALUES = 1000
+_BOOLEANS = {"true": "true", "yes": "true", "y": "true", "1": "true"} | dict.fromkeys(
+    ("false", "no", "n", "0"), "false"
+)
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\p{L}\p{M}\p{N}-]+"
+_LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?"
+EMAIL = rf"\A{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}\z"
+"""RFC 5321/5322, the practical subset: a dot-atom, also beyond ASCII, and a domain of two labels or more.
+
+Quoted local parts, comments and address literals are not taken.
+"""
+EMAIL_LIMITS = r"\A[^@]{65}|@(?:.*\.)?[^.@]{64}|@.{254}|\.[0-9]+\z"
+"""What such an address may still get wrong: RFC 5321's 64, 63 and 253 characters, and a last label of digits."""
+
+_DATE_PATTERNS = {
+    "%Y": "[0-9]{4}",
+    "%y": "[0-9]{2}",
+    "%m": "[0-9]{2}",
+    "%-m": "[0-9]{1,2}",
+    "%d": "[0-9]{2}",
+    "%-d": "[0-9]{1,2}",
+    "%b": "[A-Za-z]{3}",
+    "%B": "[A-Za-z]+",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of one column: `broken` is true where a row breaks it, `facts` fill its sentence."""
+
+    kind: str
+    column: str
+    broken: pl.Expr
+    facts: Mapping[str, pl.Expr | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a block's rows are worth.
+
+    Attributes:
+        accepted: row, line and the format's columns that the file has, as text to store: null keeps the stored
+            value, CLEAR empties it. Unique e-mails have their comparison key beside them.
+        failures: see FAILURES; sorted by row and position.
+    """
+
+    accepted: pl.DataFrame
+    failures: pl.DataFrame
+
+
+class Validator:
+    """The format's rules for one file, ready for its blocks.
+
+    Args:
+        format_: columns, with every known user type and login source in its lookups.
+        header: what the file's columns mean.
+        today: dates of birth are not after it.
+    """
+
+    def __init__(self, format_: Format, header: Header, *, today: dt.date) -> None:
+        self._format = format_
+        self._header = header
+        self._columns = [column for column in format_.columns if column.name in header.positions]
+        self._positions = {column.name: position for position, column in enumerate(format_.columns)}
+        self._today = today
+        self._rules = [rule for column in self._columns for rule in self._column_rules(column)]
+
+    @property
+    def warnings(self) -> Iterator[Finding]:
+        """Columns of the file that nothing is known to check against."""
+        for column in self._columns:
+            lookup = self._format.lookups.get(column.lookup or "")
+            if lookup is not None and not lookup.entries:
+                label = self._header.label(column.name)
+                yield warning("unchecked_lookup", column=label, noun=lookup.noun)
+
+    def validate(self, block: pl.DataFrame) -> Verdict:
+        """Judge a block of records; its columns are row, line and c0 … c(n-1), text without nulls."""
+        cells = self._cells(block)
+        broken = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(self._rules))
+        failures = [self._failures(cells, rule, broken[str(number)]) for number, rule in enumerate(self._rules)]
+        good = cells.filter(~broken.select(pl.any_horizontal(pl.all())).to_series()) if self._rules else cells
+        return Verdict(accepted=good.select(self._stored()), failures=in_order(failures))
+
+    def _cells(self, block: pl.DataFrame) -> pl.DataFrame:
+        """Row, line, and for each column: its trimmed text, what it maps to, and whether it holds controls."""
+        raw = {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in self._columns}
+        texts = block.select(
+            "row",
+            "line",
+            *(_none_if_empty(cell.str.strip_chars(WHITE_SPACE)).alias(name) for name, cell in raw.items()),
+            *(cell.str.contains(_CONTROL).alias(_control(name)) for name, cell in raw.items()),
+        )
+        return texts.with_columns(
+            self._mapped(column, _given(column)).alias(_mapped_name(column)) for column in self._columns
+        )
+
+    def _mapped(self, column: Column, text: pl.Expr) -> pl.Expr:  # noqa: PLR0911 - a return for each kind
+        """The value as it is stored, null where the text is none of what the column's kind allows."""
+        match column.kind:
+            case "text" | "email" | "pattern":
+                return text
+            case "date":
+                return pl.coalesce(_parsed(text, form) for form in column.formats).dt.strftime("%Y-%m-%d")
+            case "integer":
+                return _none_unless(text, r"\A[+-]?[0-9]+\z").str.strip_prefix("+")
+            case "decimal":
+                return _none_unless(text, r"\A[+-]?[0-9]+(?:\.[0-9]+)?\z").str.strip_prefix("+")
+            case "boolean":
+                return _replaced(text.str.to_lowercase(), _BOOLEANS)
+            case "choice":
+                return _replaced(text.str.to_lowercase(), _choices(column.values))
+            case "lookup":
+                entries = self._lookup(column).entries
+                return _replaced(text, _names_to_ids(entries)) if entries else text
+
+    def _lookup(self, column: Column) -> Lookup:
+        return self._format.lookups[column.lookup or ""]
+
+    def _column_rules(self, column: Column) -> Iterator[Rule]:
+        text, given, mapped = pl.col(column.name), _given(column), pl.col(_mapped_name(column))
+        clean = ~pl.col(_control(column.name))
+        yield Rule("control_character", column.name, ~clean, {})
+        if self._format.is_needed(column):
+            yield Rule("required", column.name, (text.is_null() | (text == CLEAR).fill_null(value=False)) & clean, {})
+        if column.max_length is not None:
+            length = mapped.str.len_chars()
+            too_long = (length > column.max_length).fill_null(value=False) & clean
+            facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
+            yield Rule("too_long", column.name, too_long, facts)
+        for kind, wrong, more in self._kind_rules(column, given, mapped):
+            yield Rule(kind, column.name, wrong.fill_null(value=False) & clean, {"value": _shown(text), **more})
+
+    def _kind_rules(
+        self, column: Column, given: pl.Expr, mapped: pl.Expr
+    ) -> Iterator[tuple[str, pl.Expr, dict[str, pl.Expr | str]]]:
+        unmapped = given.is_not_null() & mapped.is_null()
+        match column.kind:
+            case "text":
+                return
+            case "email":
+                yield "invalid.email", ~given.str.contains(EMAIL) | given.str.contains(EMAIL_LIMITS), {}
+            case "date":
+                yield "invalid.date", unmapped, {"expected": _date_words(column.formats[0])}
+                if column.past:
+                    yield "invalid.date_in_future", mapped > self._today.isoformat(), {}
+                    yield "invalid.date_before_1900", mapped < _EARLIEST.isoformat(), {}
+            case "integer" | "decimal" | "boolean":
+                yield f"invalid.{column.kind}", unmapped, {}
+            case "choice":
+                yield "invalid.choice", unmapped, {"expected": column.expected or _listed(column.values)}
+            case "lookup":
+                yield "unknown", unmapped, {"noun": self._lookup(column).noun}
+            case "pattern":
+                expected = column.expected or f"the pattern {column.pattern}"
+                yield "invalid.pattern", ~given.str.contains(whole(column.pattern or "")), {"expected": expected}
+
+    def _stored(self) -> Iterator[pl.Expr]:
+        yield pl.col("row")
+        yield pl.col("line")
+        for column in self._columns:
+            value = pl.when(pl.col(column.name) == CLEAR).then(pl.lit(CLEAR)).otherwise(pl.col(_mapped_name(column)))
+            yield value.alias(column.name)
+            if column.unique and column.kind == "email":
+                yield value.str.to_lowercase().alias(comparison_column(column.name))
+
+    def _failures(self, cells: pl.DataFrame, rule: Rule, broken: pl.Series) -> pl.DataFrame:
+        if not broken.any():
+            return pl.DataFrame(schema=FAILURES)
+        failing = cells.filter(broken)
+        label = self._header.label(rule.column)
+        if rule.kind == "unknown":
+            suggested = self._suggested(failing[rule.column], self._format.column(rule.column))
+            plain = sentence(rule.kind, label, rule.facts)
+            better = sentence("unknown.suggestion", label, {**rule.facts, "suggestion": suggested})
+            message = pl.coalesce(better, plain)
+        else:
+            message = sentence(rule.kind, label, rule.facts)
+        return failures_frame(failing, rule.kind, rule.column, self._positions[rule.column], message)
+
+    def _suggested(self, values: pl.Series, column: Column) -> pl.Expr:
+        known = [*_names_to_ids(self._lookup(column).entries)]
+        distinct = values.unique().head(_SUGGESTED_VALUES).to_list()
+        nearest = {value: match[0] for value in distinct if (match := get_close_matches(value, known, n=1))}
+        return _replaced(pl.col(column.name), nearest)
+
+
+def sentence(kind: str, label: str, facts: Mapping[str, pl.Expr | str]) -> pl.Expr:
+    """The sentence of reasons.ROW_SENTENCES as an expression over the failing rows; null where a fact is null."""
+    values: dict[str, pl.Expr | str] = {"column": label, **facts}
+    pieces: list[pl.Expr] = []
+    for literal, name, _, _ in string.Formatter().parse(ROW_SENTENCES[kind]):
+        pieces.append(pl.lit(literal))
+        if name is not None:
+            value = values[name]
+            pieces.append(pl.lit(value) if isinstance(value, str) else value)
+    return pl.concat_str(pieces)
+
+
+def failures_frame(failing: pl.DataFrame, kind: str, column: str, position: int, message: pl.Expr) -> pl.DataFrame:
+    """One reason for each of the failing rows, as a failures frame."""
+    code = kind.partition(".")[0]
+    return failing.select(
+        "row",
+        pl.lit(position, pl.Int64).alias("position"),
+        pl.lit(code).alias("code"),
+        pl.lit(column).alias("column"),
+        message.alias("message"),
+    )
+
+
+def in_order(failures: list[pl.DataFrame]) -> pl.DataFrame:
+    """Failures frames as one, sorted by row and then by the format's column order."""
+    return pl.concat([pl.DataFrame(schema=FAILURES), *failures]).sort("row", "position", maintain_order=True)
+
+
+def _given(column: Column) -> pl.Expr:
+    """The text to be judged: null where the cell is empty or clears the stored value."""
+    text = pl.col(column.name)
+    return pl.when(text != CLEAR).then(text)
+
+
+def _control(name: str) -> str:
+    return f"{name}|control"
+
+
+def _mapped_name(column: Column) -> str:
+    return f"{column.name}|mapped"
+
+
+def _none_if_empty(text: pl.Expr) -> pl.Expr:
+    return pl.when(text != "").then(text)
+
+
+def _none_unless(text: pl.Expr, pattern: str) -> pl.Expr:
+    return pl.when(text.str.contains(pattern)).then(text)
+
+
+def _replaced(text: pl.Expr, mapping: Mapping[str, str]) -> pl.Expr:
+    if not mapping:
+        return pl.lit(None, pl.String)
+    return text.replace_strict([*mapping], [*mapping.values()], default=None, return_dtype=pl.String)
+
+
+def _choices(values: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): code for code, name in values.items()} | {code.lower(): code for code in values}
+
+
+def _names_to_ids(entries: Mapping[str, str]) -> dict[str, str]:
+    return {name: id_ for id_, name in entries.items()} | {id_: id_ for id_ in entries}
+
+
+def _parsed(text: pl.Expr, form: str) -> pl.Expr:
+    pieces = re.split(r"(%-?.)", form)
+    pattern = "".join(_DATE_PATTERNS.get(piece) or re.escape(piece) for piece in pieces)
+    return _none_unless(text, whole(pattern)).str.to_date(form.replace("%-", "%"), strict=False)
+
+
+def _date_words(form: str) -> str:
+    words = {"Y": "YYYY", "y": "YY", "m": "MM", "d": "DD", "b": "Mon", "B": "Month"}
+    return re.sub(r"%-?(.)", lambda found: words[found[1]], form)
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    listed = ", ".join(values)
+    return listed if len(listed) <= 2 * SHOWN_CHARACTERS else f"{listed[: 2 * SHOWN_CHARACTERS].rpartition(', ')[0]}, …"
+
+
+def _shown(text: pl.Expr) -> pl.Expr:
+    line = text.str.replace_all(r"\s+", " ")
+    cut = pl.concat_str(line.str.slice(0, SHOWN_CHARACTERS - 1), pl.lit("…"))
+    return pl.when(line.str.len_chars() > SHOWN_CHARACTERS).then(cut).otherwise(line)
