@@ -1,0 +1,1 @@
+"""From notices and alerts to mails that arrive."""

@@ -1,0 +1,83 @@
+"""What each kind of alert means, what is not done meanwhile and what to do: every such sentence in one place."""
+
+from notifier.model import AlertKind, AlertText, Severity
+
+ALERT_TEXTS: dict[AlertKind, AlertText] = {
+    AlertKind.DATABASE: AlertText(
+        severity=Severity.CRITICAL,
+        title="the database cannot be used",
+        means="The database does not answer, is locked, full or damaged.",
+        meanwhile="No file is imported. Dropped files stay where they are and none is lost.",
+        cure="Check that the database is running and can be reached and written to with the configured settings.",
+    ),
+    AlertKind.SMTP: AlertText(
+        severity=Severity.CRITICAL,
+        title="mail cannot be sent",
+        means="The mail server cannot be reached, or it refuses our settings (certificate, login or sender).",
+        meanwhile="Files are imported as usual. All mails wait in the queue, for five days at least.",
+        cure="Check the mail server and the USERDROP_SMTP_* settings; the detail above is the server's last word.",
+        resolves="It ends when the mail server takes a mail again; this mail is the proof.",
+    ),
+    AlertKind.WATCH: AlertText(
+        severity=Severity.ERROR,
+        title="a directory cannot be watched",
+        means="The kernel does not tell us about new files in the directory.",
+        meanwhile="New files are found by looking into the directory at every window, so imports may start later.",
+        cure="Check that the directory exists and is local; if the kernel's limit is reached, raise"
+        " fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl.",
+    ),
+    AlertKind.UNREADABLE_FILE: AlertText(
+        severity=Severity.ERROR,
+        title="an uploaded file cannot be read",
+        means="The FTP server writes files that the service may not read.",
+        meanwhile="These files are not imported. They stay where they are.",
+        cure="vsftpd's default is local_umask=077, which keeps everybody else out. Set local_umask=027 (for anonymous"
+        " or virtual users anon_umask=027) in vsftpd.conf, restart vsftpd, make the service a member of the FTP group,"
+        " and run chmod g+r on the files that are there already.",
+    ),
+    AlertKind.UPLOAD_DIRECTORY: AlertText(
+        severity=Severity.ERROR,
+        title="an upload directory cannot be used",
+        means="The directory is missing, is a link, or the service may not write into it.",
+        meanwhile="Nothing of this client is imported; other clients are not affected.",
+        cure="Restore the directory, owned by the FTP user, with the FTP group allowed to read, write and enter it"
+        " (mode 2770).",
+    ),
+    AlertKind.ARCHIVE: AlertText(
+        severity=Severity.ERROR,
+        title="files cannot be moved to bak",
+        means="The folder bak is full, read-only, a link, or was made by somebody else.",
+        meanwhile="Files are imported and mails are sent; the imported files wait in the work directory to be moved.",
+        cure="Make room, or remove or rename a bak that is not owned by the service; the service makes its own.",
+    ),
+    AlertKind.DISK_FULL: AlertText(
+        severity=Severity.CRITICAL,
+        title="the disk is full",
+        means="There is no room, or almost none, to work, to archive or for the database.",
+        meanwhile="Imports pause and nothing is lost. The FTP server may refuse uploads by itself.",
+        cure="Make room on the disk that the detail names.",
+    ),
+    AlertKind.ODD_FILE: AlertText(
+        severity=Severity.WARNING,
+        title="something in an upload directory is not an import file",
+        means="It does not end in .csv, .txt or .csv.gz, or it is not a plain file.",
+        meanwhile="It is left alone: neither imported nor moved nor deleted.",
+        cure="Ask the sender whether it should have been a CSV, or remove it.",
+        resolves="It ends when it is gone.",
+    ),
+    AlertKind.WORKER: AlertText(
+        severity=Severity.CRITICAL,
+        title="the importing process keeps ending",
+        means="The process that reads files ended unexpectedly several times, perhaps for lack of memory.",
+        meanwhile="A file that ends it three times is set aside; the others are imported more slowly.",
+        cure="Look into the log for worker events; check the memory of the machine and the limits of the unit.",
+        resolves="It ends after the next import that succeeds.",
+    ),
+    AlertKind.INTERNAL: AlertText(
+        severity=Severity.ERROR,
+        title="an error in userdrop itself",
+        means="Something happened that userdrop was not built for.",
+        meanwhile="The step in the detail was left out; everything else goes on.",
+        cure="Please report the log entry to the maintainers; it contains no personal data.",
+    ),
+}

@@ -1,0 +1,146 @@
+"""When an alert is mailed: pure decisions over the alerts that are known.
+
+Rules: the first mail 30 s after the opening (none, if it was resolved before), again every 4 h while open, the end
+once; at most 20 mails an hour, those over the limit wait and are counted in the mail that goes out last. SMTP is told
+only afterwards, since no mail goes out before.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from notifier.alert_texts import ALERT_TEXTS
+from notifier.model import Alert, AlertKind, AlertMail, Occasion, Severity
+
+FIRST_AFTER = timedelta(seconds=30)
+REPEATED_AFTER = timedelta(hours=4)
+LIMIT = 20
+LIMIT_PERIOD = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
+
+_URGENCY = list(Severity)
+_ORDER = (Occasion.OPENED, Occasion.RESOLVED, Occasion.REPEATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The alerts that are open or whose end is not told yet, and when alert mails went out within the last hour."""
+
+    alerts: tuple[Alert, ...] = ()
+    mailed: tuple[datetime, ...] = ()
+
+    def find(self, kind: AlertKind, client: str) -> Alert | None:
+        """The alert of this kind and client, open or about to be told resolved."""
+        return next((alert for alert in self.alerts if (alert.kind, alert.client) == (kind, client)), None)
+
+
+def is_open(alert: Alert) -> bool:
+    """Whether the condition lasts."""
+    return alert.resolved_at is None
+
+
+def is_over(alert: Alert) -> bool:
+    """Whether nothing more will ever be said about it."""
+    return alert.resolved_at is not None and due(alert, alert.resolved_at) is None
+
+
+def opened(board: Board, kind: AlertKind, client: str, detail: str, now: datetime) -> Board:
+    """The board after the condition was seen; an open one stays as it is, one that came back is open again."""
+    known = board.find(kind, client)
+    if known is not None and is_open(known):
+        return board
+    if known is None or is_over(known):
+        alert = Alert(kind=kind, client=client, detail=detail, opened_at=now)
+        return _put(board, alert)
+    return _put(board, replace(known, detail=detail, resolved_at=None))
+
+
+def resolved(board: Board, kind: AlertKind, client: str, now: datetime) -> Board:
+    """The board after the condition was seen to be over."""
+    known = board.find(kind, client)
+    if known is None or not is_open(known):
+        return board
+    end = now if known.mailed_at is None else max(now, known.mailed_at + TICK)
+    return _put(board, replace(known, resolved_at=end))
+
+
+def due(alert: Alert, now: datetime) -> Occasion | None:
+    """The mail that this alert asks for now, whatever the hourly limit says."""
+    if alert.kind is AlertKind.SMTP:
+        return _due_afterwards(alert)
+    if alert.resolved_at is not None:
+        told_open = alert.mailed_at is not None and alert.mailed_at < alert.resolved_at
+        return Occasion.RESOLVED if told_open else None
+    if alert.mailed_at is None:
+        return Occasion.OPENED if _passed(alert.opened_at, FIRST_AFTER, now) else None
+    return Occasion.REPEATED if _passed(alert.mailed_at, REPEATED_AFTER, now) else None
+
+
+def _due_afterwards(alert: Alert) -> Occasion | None:
+    if alert.resolved_at is None or (alert.mailed_at is not None and alert.mailed_at >= alert.resolved_at):
+        return None
+    return Occasion.RESOLVED if alert.resolved_at - alert.opened_at >= FIRST_AFTER else None
+
+
+def _passed(since: datetime, wait: timedelta, now: datetime) -> bool:
+    """A time in the future comes from a clock that was set back; nobody waits for it."""
+    return not since <= now < since + wait
+
+
+def decide(board: Board, now: datetime) -> tuple[AlertMail, ...]:
+    """The mails to send now, the most urgent first, within the hourly limit."""
+    asked = [(occasion, alert) for alert in board.alerts if (occasion := due(alert, now)) is not None]
+    asked.sort(key=_rank)
+    allowed = max(0, LIMIT - len(_recent(board.mailed, now)))
+    mails = [AlertMail(alert=alert, occasion=occasion) for occasion, alert in asked[:allowed]]
+    if mails:
+        mails[-1] = replace(mails[-1], suppressed=len(asked) - len(mails))
+    return tuple(mails)
+
+
+def _rank(asked: tuple[Occasion, Alert]) -> tuple[int, int, datetime]:
+    occasion, alert = asked
+    return _ORDER.index(occasion), _URGENCY.index(ALERT_TEXTS[alert.kind].severity), alert.opened_at
+
+
+def told(alert: Alert, occasion: Occasion, now: datetime) -> Alert:
+    """The alert after that mail, in the form in which the end is told exactly if `mailed_at >= resolved_at`."""
+    if alert.resolved_at is None:
+        return replace(alert, mailed_at=now)
+    if occasion is Occasion.RESOLVED:
+        return replace(alert, mailed_at=max(now, alert.resolved_at))
+    return replace(alert, mailed_at=min(now, alert.resolved_at - TICK))
+
+
+def after(board: Board, mails: Iterable[AlertMail], now: datetime) -> Board:
+    """The board once these mails are on their way; alerts that are over leave it."""
+    mails = tuple(mails)
+    for mail in mails:
+        known = board.find(mail.alert.kind, mail.alert.client)
+        if known is not None:
+            board = _put(board, _merged(known, mail, now))
+    mailed = (*_recent(board.mailed, now), *(now for _ in mails))
+    return Board(alerts=tuple(alert for alert in board.alerts if not is_over(alert)), mailed=mailed)
+
+
+def _merged(known: Alert, mail: AlertMail, now: datetime) -> Alert:
+    """`known` may have ended, or come back, while the mail was stored."""
+    if mail.occasion is Occasion.RESOLVED and is_open(known):
+        return replace(known, opened_at=now, mailed_at=None)
+    return told(known, mail.occasion, now)
+
+
+def restored(alerts: Iterable[Alert], now: datetime) -> Board:
+    """The board after a restart, from the alerts as they were stored."""
+    alerts = tuple({(alert.kind, alert.client): alert for alert in alerts}.values())
+    mailed = tuple(alert.mailed_at for alert in alerts if alert.mailed_at is not None)
+    return Board(alerts=tuple(alert for alert in alerts if not is_over(alert)), mailed=_recent(mailed, now))
+
+
+def _recent(mailed: tuple[datetime, ...], now: datetime) -> tuple[datetime, ...]:
+    return tuple(at for at in mailed if now - LIMIT_PERIOD < at <= now)
+
+
+def _put(board: Board, changed: Alert) -> Board:
+    others = (alert for alert in board.alerts if (alert.kind, alert.client) != (changed.kind, changed.client))
+    return replace(board, alerts=(*others, changed))

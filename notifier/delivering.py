@@ -1,0 +1,229 @@
+"""The loop that forms mails, sends them and tells of alerts.
+
+Outages are caught here only: of the database (`outbox.DATABASE_ERRORS`) and of the mail server (`SendError`). Database
+work runs in threads, and everything else on the event loop, so nothing here needs a lock.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+from sqlalchemy import Engine
+
+from importer.database import BUSY_SECONDS
+from notifier import alerting, outbox
+from notifier.alerts import Alerts
+from notifier.letters import Letters
+from notifier.marking import Results, log_queued
+from notifier.model import (
+    Addresses,
+    AlertKind,
+    AlertMail,
+    Delivered,
+    Mail,
+    StoredMail,
+)
+from notifier.outbox import DATABASE_ERRORS
+from notifier.retrying import FIRST_WAIT
+from notifier.sending import Sender
+from notifier.smtp import SESSION_SECONDS, Transport
+
+LOOK_SECONDS = 5.0
+"""The longest pause of the loop."""
+GATHER = timedelta(seconds=10)
+"""How long a client must be quiet before its notices become a mail, so that a window of 1,000 bad files is one mail."""
+LEASED_AT_ONCE = 20
+STOP_SECONDS = 20.0
+"""How long the mail in hand may take after the service was told to stop."""
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """Forms and delivers mails, and keeps the administrator informed.
+
+    Args:
+        engine: the database of notices, mails and alerts.
+        transport: where mails go.
+        addresses: who is written to.
+        letters: what is written.
+        clock: the present, UTC.
+        next_run: when the next import starts, for the letters.
+        jitter: a number from 0 to 1 that spreads retries.
+        alerts: shared with whoever else opens alerts.
+        gather: how long a client must be quiet before its notices become a mail.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        transport: Transport,
+        addresses: Addresses,
+        letters: Letters,
+        clock: Callable[[], datetime],
+        next_run: Callable[[], datetime | None],
+        jitter: Callable[[], float],
+        alerts: Alerts,
+        gather: timedelta = GATHER,
+    ) -> None:
+        self.alerts = alerts
+        self._engine = engine
+        self._sender = Sender(engine=engine, transport=transport, admin=addresses.admin, alerts=alerts, clock=clock)
+        self._results = Results(engine=engine, letters=letters, addresses=addresses, jitter=jitter)
+        self._addresses = addresses
+        self._letters = letters
+        self._clock = clock
+        self._next_run = next_run
+        self._gather = gather
+        self._woken = asyncio.Event()
+        self._direct_after: datetime | None = None
+        self._restored = False
+        self._leases_released = False
+        self._database_down = False
+
+    def wake(self) -> None:
+        """There may be something to do; call it from the event loop, after each import."""
+        self._woken.set()
+
+    async def once(self) -> Delivered:
+        """Form every pending notice and try every mail that is due, then say what was done."""
+        done = await self._round(gather=timedelta(0))
+        while (more := await self._round(gather=timedelta(0))) != Delivered():
+            done += more
+        return done
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver until `stopping`; the mail in hand then gets 20 s more. Errors of our own come out of here."""
+        work = asyncio.create_task(self._loop(stopping))
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+            self._woken.set()
+            await asyncio.wait({work}, timeout=STOP_SECONDS)
+        finally:
+            work.cancel()
+            stop.cancel()
+            await asyncio.wait({work, stop})
+        if not work.cancelled():
+            work.result()
+
+    async def _loop(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            self._woken.clear()
+            await self._round(gather=self._gather, stopping=stopping)
+            try:
+                await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+        await self._results.write_at_last()
+
+    async def _round(self, *, gather: timedelta, stopping: asyncio.Event | None = None) -> Delivered:
+        """One look at everything; an outage of the database ends it and is told without the database."""
+        try:
+            written = await self._results.write()
+            await self._recover()
+            await self._tell_alerts()
+            formed = await self._form(gather)
+            written += await self._send_due(stopping)
+        except DATABASE_ERRORS as error:
+            self._database_failed(error)
+            await self._tell_directly()
+            return Delivered()
+        if self._database_down:
+            self._database_down = False
+            self.alerts.resolve(AlertKind.DATABASE)
+        return replace(written, formed=formed)
+
+    def _database_failed(self, error: BaseException) -> None:
+        if not self._database_down:
+            log.error("database_failed", error=type(error).__name__)
+        self._database_down = True
+        self._leases_released = False
+        self.alerts.open(AlertKind.DATABASE, detail=f"The queue of mails met {type(error).__name__}.")
+
+    async def _recover(self) -> None:
+        """Go on where an earlier run, or an outage of the database, interrupted: this is the only sender."""
+        if not self._leases_released:
+            await asyncio.to_thread(outbox.release, self._engine)
+            self._leases_released = True
+        if not self._restored:
+            now = self._clock()
+            self.alerts.restore(await asyncio.to_thread(outbox.known_alerts, self._engine, now=now), now)
+            self._database_down = self.alerts.is_open(AlertKind.DATABASE)
+            self._restored = True
+
+    async def _form(self, gather: timedelta) -> int:
+        work = partial(
+            outbox.form,
+            self._engine,
+            self._letters,
+            self._addresses,
+            now=self._clock(),
+            next_run=self._next_run(),
+            gather=gather,
+        )
+        queued = await asyncio.to_thread(work)
+        log_queued(queued)
+        return len(queued)
+
+    async def _send_due(self, stopping: asyncio.Event | None) -> Delivered:
+        """Send until nothing is due; a server that fails gets one mail a time until it takes one."""
+        done = Delivered()
+        while not self._sender.is_paused() and not (stopping is not None and stopping.is_set()):
+            failing = self.alerts.is_open(AlertKind.SMTP)
+            limit = 1 if failing else LEASED_AT_ONCE
+            work = partial(outbox.lease, self._engine, now=self._clock(), limit=limit, early=failing)
+            leased = await asyncio.to_thread(work)
+            if not leased:
+                break
+            done += await self._send_all(leased, stopping)
+            if failing and not self.alerts.is_open(AlertKind.SMTP):
+                await asyncio.to_thread(partial(outbox.hurry, self._engine, now=self._clock()))
+        return done
+
+    async def _send_all(self, leased: Sequence[StoredMail], stopping: asyncio.Event | None) -> Delivered:
+        """Send one after the other; what does not get its turn in this lease is given back untried."""
+        done = Delivered()
+        for position, mail in enumerate(leased):
+            if self._sender.is_paused() or not self._has_time(mail) or (stopping is not None and stopping.is_set()):
+                rest = [left.id for left in leased[position:]]
+                await asyncio.to_thread(outbox.release, self._engine, rest)
+                break
+            result = await self._sender.attempt(mail)
+            self._results.add(result)
+            done += await self._results.write()
+        return done
+
+    def _has_time(self, mail: StoredMail) -> bool:
+        session = timedelta(seconds=SESSION_SECONDS + BUSY_SECONDS)
+        return self._clock() + session <= mail.leased_until
+
+    async def _tell_alerts(self) -> None:
+        now = self._clock()
+        mails = alerting.decide(self.alerts.board, now)
+        changed = self.alerts.unstored()
+        if not mails and not changed:
+            return
+        about = [(mail, self._alert_mail(mail, now)) for mail in mails]
+        queued = await asyncio.to_thread(outbox.record_alerts, self._engine, changed, about)
+        as_stored = {alerting.told(mail.alert, mail.occasion, now) for mail in mails}
+        self.alerts.told(changed | as_stored, mails, now)
+        log_queued(queued)
+
+    def _alert_mail(self, mail: AlertMail, now: datetime) -> Mail:
+        return outbox.to_admin(self._addresses, self._letters.about_alert(mail, now), mail.alert.client or None, now)
+
+    async def _tell_directly(self) -> None:
+        """Without the database its own alert is sent at once; the others wait for their table."""
+        now = self._clock()
+        due = [mail for mail in alerting.decide(self.alerts.board, now) if mail.alert.kind is AlertKind.DATABASE]
+        waits = self._direct_after is not None and now < self._direct_after <= now + FIRST_WAIT
+        if not due or waits:
+            return
+        self._direct_after = now + FIRST_WAIT
+        if await self._sender.send_directly(self._alert_mail(due[0], now)):
+            self.alerts.told(frozenset(), due[:1], now)

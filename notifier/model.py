@@ -1,0 +1,276 @@
+"""The notifier's nouns: frozen values from the standard library and the importer's model only."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from importer.model import Audience
+
+
+class Severity(StrEnum):
+    """How urgent an alert is; the order is the order in which alerts are mailed."""
+
+    CRITICAL = "critical"
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class AlertKind(StrEnum):
+    """Every condition that the administrator is told about; `alert_texts.ALERT_TEXTS` says what each means."""
+
+    DATABASE = "database"
+    SMTP = "smtp"
+    WATCH = "watch"
+    UNREADABLE_FILE = "unreadable_file"
+    UPLOAD_DIRECTORY = "upload_directory"
+    ARCHIVE = "archive"
+    DISK_FULL = "disk_full"
+    ODD_FILE = "odd_file"
+    WORKER = "worker"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A condition that is, or was, in the way of the service.
+
+    `mailed_at < resolved_at` says that the end is still to be told; see `alerting.due`.
+
+    Attributes:
+        client: empty for the service as a whole.
+        detail: one line, safe to show; never a cell or an address.
+        mailed_at: when the last mail about it was formed, None before the first.
+    """
+
+    kind: AlertKind
+    client: str
+    detail: str
+    opened_at: datetime
+    mailed_at: datetime | None = None
+    resolved_at: datetime | None = None
+
+
+class Occasion(StrEnum):
+    """Why an alert is mailed."""
+
+    OPENED = "opened"
+    REPEATED = "repeated"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMail:
+    """A mail about an alert that is due now; `suppressed` others were held back by the hourly limit."""
+
+    alert: Alert
+    occasion: Occasion
+    suppressed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A failed-users report that a mail carries; where it lies is looked up when the mail is sent."""
+
+    claim_id: str
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A failed-users CSV: the places where it can be, the likelier first, and its name in bak."""
+
+    attachment: Attachment
+    places: tuple[Path, ...]
+    in_bak: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What a mail says, before it has a recipient; the plain text is complete by itself."""
+
+    subject: str
+    text: str
+    html: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A letter to one recipient, to be stored; its Message-ID and Date (created_at) never change."""
+
+    message_id: str
+    recipient: str
+    audience: Audience
+    client: str | None
+    letter: Letter
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMail:
+    """A queued mail that this process has leased.
+
+    Attributes:
+        tries: how often it was tried before.
+        next_try_at: when it was due; later than now for a mail that is tried early.
+        leased_until: until then nobody else sends it.
+    """
+
+    id: int
+    message_id: str
+    recipient: str
+    client: str | None
+    letter: Letter
+    created_at: datetime
+    tries: int
+    next_try_at: datetime
+    leased_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A mail that was stored just now, as the log may know it."""
+
+    id: int
+    audience: Audience
+    client: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Who is written to.
+
+    Attributes:
+        failed_import: for the people who drop files; without any, the administrator is written to.
+        admin: sender, reply address and the receiver of alerts.
+    """
+
+    failed_import: tuple[str, ...]
+    admin: str
+
+    def of(self, audience: Audience, client: str | None) -> tuple[str, ...]:
+        """The recipients of an audience; today they are the same for every client."""
+        del client
+        return self.failed_import if audience is Audience.CLIENT and self.failed_import else (self.admin,)
+
+
+class Stage(StrEnum):
+    """How far a delivery came before it failed."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    LOGIN = "login"
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+    SIZE = "size"
+    CONTENT = "content"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What a transport says about a delivery that failed.
+
+    Attributes:
+        code: the server's reply code; None where it sent none.
+        unfit: the two sides cannot talk whatever the time: a certificate, a missing extension, an unusable address.
+        limit: the server's largest message in bytes, where it named one.
+        text: what was said, one line, without addresses.
+    """
+
+    stage: Stage
+    code: int | None = None
+    unfit: bool = False
+    limit: int | None = None
+    text: str = ""
+
+
+class SendError(Exception):
+    """A message was not accepted."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The server has taken the mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Try again by the schedule; `server` says that no other mail would fare better now."""
+
+    server: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead:
+    """This recipient will never take this mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misconfigured:
+    """Our settings and the mail server do not fit; every mail waits until somebody mends them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shrink:
+    """The server wants a smaller message, of at most `limit` bytes where it said so."""
+
+    limit: int | None
+
+
+Verdict = Later | Dead | Misconfigured | Shrink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a leased mail, to be written down."""
+
+    mail: StoredMail
+    end: Sent | Later | Dead | Misconfigured
+    failure: Failure | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What one round of delivery did, counted in mails."""
+
+    formed: int = 0
+    sent: int = 0
+    later: int = 0
+    dead: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return replace(
+            self,
+            formed=self.formed + other.formed,
+            sent=self.sent + other.sent,
+            later=self.later + other.later,
+            dead=self.dead + other.dead,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertText:
+    """What the administrator reads about a kind of alert.
+
+    Attributes:
+        title: for the subject.
+        means: what is wrong.
+        meanwhile: what is not done as long as it lasts.
+        cure: what to do.
+        resolves: the condition that ends it.
+    """
+
+    severity: Severity
+    title: str
+    means: str
+    meanwhile: str
+    cure: str
+    resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
