@@ -1,0 +1,263 @@
+"""The composition root: settings become objects, the clock becomes real, and the tasks run beside one another."""
+
+import asyncio
+import datetime as dt
+import errno
+import fcntl
+import os
+import random
+import signal
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from sqlalchemy import make_url
+
+from importer.database import make_engine
+from importer.format import Format
+from notifier.alerts import Alerts
+from notifier.delivering import Delivery
+from notifier.letters import Letters
+from notifier.model import Addresses
+from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
+from notifier.templating import environment
+from watcher.batching import next_tick
+from watcher.imports import Imports
+from watcher.intake import Intake
+from watcher.server_log import ServerLog, ServerVerdicts
+from watcher.settings import Settings
+from watcher.settling import Patience
+from watcher.worker import Worker, WorkerConfig
+
+CLIENT = "default"
+"""The client that the upload directory itself is."""
+DRAIN_SECONDS = 25.0
+"""How long the file in hand may take after SIGTERM; the service is gone within 30 s."""
+
+log = structlog.get_logger()
+
+
+class AlreadyRunningError(Exception):
+    """Another instance holds the state directory."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(f"userdrop is running already, as process {pid}")
+
+
+def utc_now() -> dt.datetime:
+    """The wall clock."""
+    return dt.datetime.now(dt.UTC)  # noqa: TID251 - the real clock is made here
+
+
+class Service:
+    """The service of one upload directory.
+
+    Args:
+        settings: in force.
+        format_: the columns of a user file.
+    """
+
+    def __init__(self, settings: Settings, format_: Format) -> None:
+        self._settings = settings
+        self._elapsed = time.monotonic  # noqa: TID251 - see utc_now
+        self._stopping = asyncio.Event()
+        self._engine = make_engine(settings.database)
+        self._alerts = Alerts(utc_now)
+        self._worker = Worker(_worker_config(settings, format_))
+        self._delivery = self._make_delivery()
+        self._imports = Imports(
+            client=CLIENT,
+            directory=_directory(settings),
+            worker=self._worker,
+            alerts=self._alerts,
+            elapsed=self._elapsed,
+            told=self._delivery.wake,
+            released=self._release,
+        )
+        self._intake = Intake(
+            client=CLIENT,
+            directory=_directory(settings),
+            interval=settings.interval,
+            patience=_patience(settings),
+            verdicts=_verdicts(settings),
+            now=utc_now,
+            elapsed=self._elapsed,
+            alerts=self._alerts,
+            hand_on=self._imports.add,
+            hold=self._imports.report_incomplete,
+        )
+
+    async def run(self) -> None:
+        """Import at every tick until SIGTERM or SIGINT.
+
+        Raises:
+            UnusableFormatError: the format file's patterns are not understood.
+        """
+        self._obey_signals()
+        self._log_start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._deliver())
+                tasks.create_task(self._intake.run(self._stopping))
+                tasks.create_task(self._import())
+        finally:
+            self._close()
+
+    async def run_once(self) -> None:
+        """Import what lies in the directory now, once its quiet time is over, deliver the mail, and end.
+
+        Raises:
+            UnusableFormatError: the format file's patterns are not understood.
+        """
+        self._obey_signals()
+        self._log_start()
+        try:
+            await self._imports.prepare()
+            await self._intake.settle(self._stopping)
+            await self._imports.drain(self._stopping)
+            await self._delivery.once()
+        finally:
+            await self._intake.close()
+            self._close()
+
+    async def _deliver(self) -> None:
+        await self._imports.met_database.wait()
+        await self._delivery.run(self._stopping)
+
+    async def _import(self) -> None:
+        work = asyncio.create_task(self._prepare_and_import())
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        self._worker.finish_file()
+        await asyncio.wait({work}, timeout=DRAIN_SECONDS)
+        if not work.done():
+            work.cancel()
+            self._worker.close()
+        elif not work.cancelled():
+            work.result()
+
+    async def _prepare_and_import(self) -> None:
+        await self._imports.prepare()
+        await self._imports.run(self._stopping)
+
+    def _release(self, names: list[str]) -> None:
+        self._intake.release(names)
+
+    def _obey_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number.name)
+        loop.add_signal_handler(signal.SIGUSR1, self._intake.tick)
+
+    def _stop(self, why: str) -> None:
+        if not self._stopping.is_set():
+            log.info("service_stopping", why=why)
+        self._stopping.set()
+        self._intake.wake()
+
+    def _close(self) -> None:
+        self._worker.close()
+        self._engine.dispose()
+        log.info("service_stopped")
+
+    def _log_start(self) -> None:
+        settings = self._settings
+        log.info(
+            "service_started",
+            version=version("userdrop"),
+            pid=os.getpid(),
+            upload_dir=str(settings.upload_dir),
+            interval_minutes=settings.interval_minutes,
+            database=make_url(settings.database).render_as_string(hide_password=True),
+            format_file=None if settings.format_file is None else str(settings.format_file),
+        )
+        if settings.smtp_host is None:
+            log.warning("mail_goes_to_folder", mail_dir=str(settings.mail_dir), until="USERDROP_SMTP_HOST is set")
+
+    def _make_delivery(self) -> Delivery:
+        settings = self._settings
+        return Delivery(
+            engine=self._engine,
+            transport=_transport(settings),
+            addresses=Addresses(failed_import=settings.failed_import_email, admin=settings.reply_to_admin_email),
+            letters=Letters(environment()),
+            clock=utc_now,
+            next_run=lambda: next_tick(utc_now(), settings.interval),
+            jitter=random.random,
+            alerts=self._alerts,
+        )
+
+
+class InstanceLock:
+    """One service for each state directory. The file is never unlinked: a lock on a nameless file locks nobody out.
+
+    Args:
+        state_dir: where the lock file lies; it must exist.
+
+    Raises:
+        AlreadyRunningError: another process holds it.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._file = (state_dir / "userdrop.lock").open("a+", encoding="ascii")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            self._file.seek(0)
+            raise AlreadyRunningError(self._file.read().strip() or "unknown") from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+
+def make_directories(settings: Settings) -> None:
+    """Make the directories that the settings name, where they are missing.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    settings.upload_dir.mkdir(parents=True, exist_ok=True)
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.smtp_host is None:
+        settings.mail_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _directory(settings: Settings) -> Path:
+    return settings.upload_dir.resolve()
+
+
+def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
+    return WorkerConfig(database_url=settings.database, format=format_, max_bytes=settings.max_file_mb << 20)
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        proven=min(Patience().proven, settings.quiet_seconds),
+        quiet=settings.quiet_seconds,
+        long_quiet=max(settings.long_quiet_seconds, settings.quiet_seconds),
+        reads_log=settings.vsftpd_log is not None,
+    )
+
+
+def _verdicts(settings: Settings) -> ServerVerdicts | None:
+    if settings.vsftpd_log is None:
+        return None
+    root = settings.vsftpd_log_root or settings.upload_dir
+    return ServerVerdicts(ServerLog(settings.vsftpd_log), _directory(settings), root.resolve())
+
+
+def _transport(settings: Settings) -> Transport:
+    if settings.smtp_host is None:
+        return FolderTransport(directory=settings.mail_dir)
+    return SmtpTransport(
+        host=settings.smtp_host,
+        port=settings.port,
+        tls=Tls(settings.smtp_tls),
+        user=settings.smtp_user,
+        password=None if settings.smtp_password is None else settings.smtp_password.get_secret_value(),
+        ca_file=settings.smtp_ca_file,
+    )

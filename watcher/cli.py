@@ -1,0 +1,185 @@
+"""The command line. Exit codes: 0 done, 3 wrong usage or settings, 75 already running; `check` adds 1 and 2."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from importer.format import Format
+from importer.format_file import FormatMistakesError, load_format
+from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories, utc_now
+from watcher.logs import configure_logs
+from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
+from watcher.worker import UnusableFormatError
+
+SOME_FAILED, REFUSED, USAGE, BUG, ALREADY_RUNNING = 1, 2, 3, 70, 75
+_PROGRESS_BYTES = 8 << 20
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUTPUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="userdrop", prog_name="userdrop")
+def userdrop() -> None:
+    """Managed user import: clients drop a CSV of users over FTPS, userdrop does the rest.
+
+    Settings come from environment variables; `userdrop settings` shows them.
+
+    Exit codes: 0 done, 3 wrong usage or settings, 70 a bug, 75 another instance is running.
+    """
+
+
+@userdrop.command()
+@click.option("--once", is_flag=True, help="Import what is complete now, deliver the mail, and end.")
+def run(*, once: bool) -> None:
+    """Watch the upload directory and import at every tick.
+
+    SIGUSR1 has a tick at once; SIGTERM finishes the file in hand and ends within 30 seconds.
+    """
+    settings, format_ = _loaded()
+    configure_logs(level=settings.log_level, form=settings.log_format)
+    try:
+        make_directories(settings)
+        lock = InstanceLock(settings.state_dir)
+        asyncio.run(_serve(settings, format_, once=once))
+        del lock
+    except AlreadyRunningError as error:
+        _fail(str(error), ALREADY_RUNNING)
+    except UnusableFormatError as error:
+        _fail("\n".join(error.mistakes), USAGE)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}", USAGE)
+
+
+@userdrop.command()
+def demo() -> None:
+    """Show the whole job on an example file, in ./var/demo."""
+    from watcher.demo import show  # noqa: PLC0415 - only this command needs it
+
+    show(Path("var/demo"))
+
+
+@userdrop.command()
+@click.argument("file", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a summary.")
+@click.option("--accepted", type=_OUTPUT, help="Write the accepted rows there: canonical columns, normalised values.")
+@click.option("--failed", type=_OUTPUT, help="Write the failed-users CSV there.")
+def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | None) -> NoReturn:
+    """Validate FILE without importing it.
+
+    Exit codes: 0 every row would be accepted, 1 some failed, 2 the file would be refused, 3 wrong usage or settings.
+    """
+    from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
+
+    from importer import checking  # noqa: PLC0415
+    from importer.patterns import pattern_mistakes  # noqa: PLC0415
+    from watcher.presenting import checked_summary  # noqa: PLC0415
+
+    settings, format_ = _loaded()
+    if mistakes := [*pattern_mistakes(format_)]:
+        _fail("\n".join(mistakes), USAGE)
+    try:
+        with _Progress(file) as progress:
+            checked = checking.check(
+                file,
+                format_=format_,
+                max_bytes=settings.max_file_mb << 20,
+                today=utc_now().date(),
+                accepted=accepted,
+                failed=failed,
+                json_to=sys.stdout if as_json else None,
+                progress=progress,
+            )
+    except OSError as error:
+        _fail(f"{error.filename or file}: {error.strerror}", USAGE)
+    if not as_json:
+        Console(soft_wrap=False).print(checked_summary(checked))
+    sys.exit(REFUSED if checked.refused else SOME_FAILED if checked.counts.failed else 0)
+
+
+@userdrop.command()
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+def columns(*, markdown: bool) -> None:
+    """Show the columns that a user file may have."""
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from watcher.presenting import columns_markdown, columns_table  # noqa: PLC0415
+
+    _, format_ = _loaded()
+    if markdown:
+        click.echo(columns_markdown(format_), nl=False)
+    else:
+        Console().print(columns_table(format_))
+
+
+@userdrop.command()
+def template() -> None:
+    """Print a CSV with the header and one example row."""
+    from watcher.presenting import template_csv  # noqa: PLC0415 - see check
+
+    _, format_ = _loaded()
+    click.echo(template_csv(format_), nl=False)
+
+
+@userdrop.command()
+def settings() -> None:
+    """Show the settings in force, secrets as ***."""
+    loaded, _ = _loaded()
+    for name, value in in_force(loaded):
+        click.echo(f"{name}={value}")
+
+
+def main() -> None:
+    """Run a command; its mistakes are told in a sentence, not in a traceback."""
+    try:
+        code = userdrop.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except click.Abort:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+async def _serve(settings: Settings, format_: Format, *, once: bool) -> None:
+    service = Service(settings, format_)
+    await (service.run_once() if once else service.run())
+
+
+def _loaded() -> tuple[Settings, Format]:
+    """Settings and format, or the end with every mistake in them."""
+    try:
+        settings = load_settings()
+        return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
+    except (SettingsMistakesError, FormatMistakesError) as error:
+        _fail("\n".join(error.mistakes), USAGE)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    for line in message.splitlines():
+        click.echo(f"userdrop: {line}", err=True)
+    sys.exit(code)
+
+
+class _Progress:
+    """A progress bar on standard error, for long files on a terminal."""
+
+    def __init__(self, file: Path) -> None:
+        from rich.console import Console  # noqa: PLC0415 - see check
+        from rich.progress import Progress  # noqa: PLC0415
+
+        console = Console(stderr=True)
+        is_shown = console.is_terminal and file.stat().st_size > _PROGRESS_BYTES
+        self._bar = Progress(console=console, transient=True, disable=not is_shown)
+        self._task = self._bar.add_task(file.name, total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._bar.start()
+        return lambda read, total: self._bar.update(self._task, completed=read, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

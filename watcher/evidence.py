@@ -1,0 +1,45 @@
+"""One look at a file: what stat(2) and its locks say."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from importer.claiming import fingerprint
+from importer.locking import is_being_written
+from importer.model import NotTakenWhy
+from watcher.model import Sighting
+
+
+def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
+    """What is to be seen of a file now, or why it is none that could be imported.
+
+    Nothing blocks: a FIFO or a device is never opened, and the file is opened just to ask for its locks.
+    """
+    path = directory / name
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return NotTakenWhy.GONE
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        return NotTakenWhy.NOT_A_PLAIN_FILE
+    try:
+        is_locked = _is_locked(path)
+    except PermissionError:
+        return NotTakenWhy.UNREADABLE
+    except OSError as error:
+        return NotTakenWhy.GONE if error.errno == errno.ENOENT else NotTakenWhy.NOT_A_PLAIN_FILE
+    return Sighting(name=name, content=fingerprint(status), changed_ns=status.st_ctime_ns, is_locked=is_locked)
+
+
+def _is_locked(path: Path) -> bool | None:
+    """None where the file system knows no locks."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return is_being_written(descriptor)
+    except OSError as error:
+        if error.errno in {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
+            return None
+        raise
+    finally:
+        os.close(descriptor)

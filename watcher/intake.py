@@ -1,0 +1,302 @@
+"""The task that owns settling and batching: it looks at files when something hints at them, and at all at each tick.
+
+Nothing else knows which files wait. What is complete at a tick is handed on as groups and is not handed on again
+until it is given back (`release`).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from importer.model import NotTakenWhy, shown_name
+from notifier.alerts import Alerts
+from notifier.model import AlertKind
+from watcher.batching import groups, seconds_to_tick
+from watcher.evidence import look_at
+from watcher.model import Group, Sighting, Upload
+from watcher.observing import DirectoryWatch
+from watcher.scanning import Scan, is_candidate, scan
+from watcher.server_log import ServerVerdicts
+from watcher.settling import Held, Patience, Settled, Waiting, Watched, decide, look
+
+LONGEST_WAIT_SECONDS = 30.0
+"""The wait for a tick is worked out anew at least this often, because the wall clock may jump."""
+LOG_POLL_SECONDS = 1.0
+DEAF_SCAN_SECONDS = 5.0
+"""How often the directory is scanned while no events come from it."""
+
+_UNREADABLE = NotTakenWhy.UNREADABLE
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Watches one client's directory and hands on what is complete at each tick.
+
+    Args:
+        client: whose directory it is.
+        directory: where uploads appear.
+        interval: from tick to tick.
+        patience: how long a file must lie unchanged.
+        verdicts: of the FTP server's log, where it may be read.
+        now: the wall clock, UTC.
+        elapsed: monotonic seconds.
+        alerts: the administrator's.
+        hand_on: gets the groups of each tick.
+        hold: gets each upload that was cut off, once for each content.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: str,
+        directory: Path,
+        interval: timedelta,
+        patience: Patience,
+        verdicts: ServerVerdicts | None,
+        now: Callable[[], datetime],
+        elapsed: Callable[[], float],
+        alerts: Alerts,
+        hand_on: Callable[[list[Group]], None],
+        hold: Callable[[Sighting], None],
+    ) -> None:
+        self._client = client
+        self._directory = directory
+        self._interval = interval
+        self._patience = patience
+        self._verdicts = verdicts
+        self._now = now
+        self._elapsed = elapsed
+        self._alerts = alerts
+        self._hand_on = hand_on
+        self._hold = hold
+        self._awake = asyncio.Event()
+        self._watch: DirectoryWatch | None = None
+        self._watched: dict[str, Watched] = {}
+        self._deadlines: dict[str, float] = {}
+        self._settled: dict[str, Upload] = {}
+        self._held: set[str] = set()
+        self._handed_on: set[str] = set()
+        self._renamed: set[str] = set()
+        self._last_tick = elapsed()
+        self._tick_asked = False
+
+    def tick(self) -> None:
+        """Have a tick at once."""
+        self._tick_asked = True
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to look at."""
+        self._awake.set()
+
+    def release(self, names: Iterable[str]) -> None:
+        """These files were dealt with; those that still lie in the directory are looked at anew."""
+        for name in names:
+            self._handed_on.discard(name)
+            self._forget(name)
+        self.wake()
+
+    @property
+    def settled(self) -> int:
+        """How many complete files wait for the next tick."""
+        return len(self._settled)
+
+    @property
+    def unsettled(self) -> int:
+        """How many files wait for their quiet time."""
+        return len(self._deadlines)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Watch until `stopping`."""
+        await self._rescan()
+        while not stopping.is_set():
+            await self._sleep()
+            if stopping.is_set():
+                break
+            await self._look_again()
+            if self._tick_asked or self._seconds_to_tick() <= 0:
+                await self._tick()
+        await self.close()
+
+    async def settle(self, stopping: asyncio.Event) -> None:
+        """Wait out the quiet time of what lies in the directory now, then have one tick."""
+        await self._rescan()
+        while self._deadlines and not stopping.is_set():
+            await self._sleep()
+            await self._look_again()
+        if not stopping.is_set():
+            await self._tick()
+
+    async def close(self) -> None:
+        """End the watch."""
+        if self._watch is not None:
+            await self._watch.stop()
+        if self._verdicts is not None:
+            self._verdicts.close()
+
+    def _seconds_to_tick(self) -> float:
+        return seconds_to_tick(self._now(), self._interval, self._elapsed() - self._last_tick)
+
+    async def _sleep(self) -> None:
+        waits = [LONGEST_WAIT_SECONDS, self._seconds_to_tick()]
+        if self._deadlines:
+            waits.append(min(self._deadlines.values()) - self._elapsed())
+        if self._deadlines and self._verdicts is not None:
+            waits.append(LOG_POLL_SECONDS)
+        if self._watch is None:
+            waits.append(DEAF_SCAN_SECONDS)
+        try:
+            async with asyncio.timeout(max(0.0, min(waits))):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        self._awake.clear()
+
+    async def _tick(self) -> None:
+        self._tick_asked = False
+        self._last_tick = self._elapsed()
+        await self._rescan()
+        batch = groups(self._settled.values())
+        self._handed_on |= self._settled.keys()
+        for name in self._settled:
+            self._watched.pop(name, None)
+        self._settled.clear()
+        if batch:
+            self._hand_on(batch)
+
+    async def _look_again(self) -> None:
+        if self._watch is None:
+            await self._rescan()
+            return
+        marks = self._watch.drain()
+        self._renamed |= marks.renamed
+        if marks.everything:
+            await self._rescan()
+            return
+        now = self._elapsed()
+        due = {name for name, deadline in self._deadlines.items() if deadline <= now}
+        await self._look_at(marks.names | due)
+
+    async def _rescan(self) -> None:
+        await self._keep_watching()
+        found = await self._scanned()
+        if found is None:
+            return
+        self._tell_odd(found.odd)
+        for name in self._watched.keys() - set(found.candidates):
+            self._forget(name)
+        await self._look_at(found.candidates)
+
+    async def _keep_watching(self) -> None:
+        if self._watch is not None and self._watch.is_healthy():
+            return
+        if self._watch is not None:
+            log.warning("watch_lost", client=self._client)
+            await self._watch.stop()
+        self._watch = None
+        watch = DirectoryWatch(self._directory, self.wake)
+        try:
+            watch.start()
+        except OSError as error:
+            self._alerts.open(AlertKind.WATCH, self._client, error.strerror or type(error).__name__)
+            return
+        self._watch = watch
+        self._alerts.resolve(AlertKind.WATCH, self._client)
+        log.info("watch_started", client=self._client, directory=str(self._directory))
+
+    async def _scanned(self) -> Scan | None:
+        try:
+            found = await asyncio.to_thread(scan, self._directory)
+        except OSError as error:
+            self._alerts.open(AlertKind.UPLOAD_DIRECTORY, self._client, error.strerror or type(error).__name__)
+            return None
+        self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY, self._client)
+        return found
+
+    def _tell_odd(self, odd: tuple[str, ...]) -> None:
+        if odd:
+            self._alerts.open(AlertKind.ODD_FILE, self._client, ", ".join(shown_name(name) for name in odd[:10]))
+        else:
+            self._alerts.resolve(AlertKind.ODD_FILE, self._client)
+
+    async def _look_at(self, names: Iterable[str]) -> None:
+        wanted = {name for name in (*names, *await self._logged()) if is_candidate(name)} - self._handed_on
+        looks = await asyncio.to_thread(lambda: [(name, look_at(self._directory, name)) for name in sorted(wanted)])
+        for name, seen in looks:
+            if isinstance(seen, Sighting):
+                self._apply(self._with_hints(seen))
+            else:
+                self._forget(name)
+        self._tell_unreadable([seen for _, seen in looks], [name for name, seen in looks if seen is _UNREADABLE])
+
+    def _tell_unreadable(self, looks: list[Sighting | NotTakenWhy], unreadable: list[str]) -> None:
+        if unreadable:
+            self._alerts.open(AlertKind.UNREADABLE_FILE, self._client, ", ".join(map(shown_name, unreadable[:10])))
+        elif any(isinstance(seen, Sighting) for seen in looks):
+            self._alerts.resolve(AlertKind.UNREADABLE_FILE, self._client)
+
+    async def _logged(self) -> list[str]:
+        """Names of watched files that the server's log has something to say of."""
+        if self._verdicts is None:
+            return []
+        try:
+            return await asyncio.to_thread(self._verdicts.poll, [*self._watched])
+        except OSError as error:
+            log.warning("server_log_unreadable", error=error.strerror)
+            return []
+
+    def _with_hints(self, seen: Sighting) -> Sighting:
+        came_by_rename = seen.name in self._renamed
+        self._renamed.discard(seen.name)
+        verdict = None
+        if self._verdicts is not None:
+            verdict = self._verdicts.take(seen.name, seen.content.size, [*self._watched])
+        return replace(seen, came_by_rename=came_by_rename, verdict=verdict)
+
+    def _apply(self, seen: Sighting) -> None:
+        before = self._watched.get(seen.name)
+        watched = look(before, seen, self._elapsed())
+        self._watched[seen.name] = watched
+        if before is None:
+            log.info("upload_seen", client=self._client, file=shown_name(seen.name), size=seen.content.size)
+        match decide(watched, self._patience, self._elapsed()):
+            case Waiting(until):
+                self._settled.pop(seen.name, None)
+                self._held.discard(seen.name)
+                self._deadlines[seen.name] = until
+            case Settled(evidence):
+                self._settle(Upload(client=self._client, sighting=seen, evidence=evidence))
+            case Held():
+                self._hold_back(seen)
+
+    def _settle(self, upload: Upload) -> None:
+        self._deadlines.pop(upload.name, None)
+        self._held.discard(upload.name)
+        if upload.name not in self._settled:
+            log.info(
+                "upload_settled",
+                client=self._client,
+                file=shown_name(upload.name),
+                size=upload.size,
+                evidence=upload.evidence.value,
+            )
+        self._settled[upload.name] = upload
+
+    def _hold_back(self, seen: Sighting) -> None:
+        self._deadlines.pop(seen.name, None)
+        self._settled.pop(seen.name, None)
+        if seen.name not in self._held:
+            self._held.add(seen.name)
+            log.warning("upload_held", client=self._client, file=shown_name(seen.name), size=seen.content.size)
+            self._hold(seen)
+
+    def _forget(self, name: str) -> None:
+        self._watched.pop(name, None)
+        self._deadlines.pop(name, None)
+        self._settled.pop(name, None)
+        self._held.discard(name)

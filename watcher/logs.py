@@ -1,0 +1,79 @@
+"""Logs: one JSON object a line on stdout, or coloured text on a terminal. The events are in `watcher.catalogue`."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+Format = Literal["auto", "json", "console"]
+
+
+class _Tolerant:
+    """A stream whose end does not end the service: a closed log pipe loses lines, not imports."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def configure_logs(*, level: str, form: Format, stream: TextIO = sys.stdout) -> None:
+    """Send structlog's events, and warnings of libraries, to the stream.
+
+    Args:
+        level: debug, info, warning or error.
+        form: json; console for people; auto for console on a terminal.
+        stream: standard output.
+    """
+    is_console = form == "console" or (form == "auto" and stream.isatty())
+    tolerant: Any = _Tolerant(stream)
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, _without_trace, *_renderers(is_console=is_console)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(tolerant),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(tolerant)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _as_library_event],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(is_console=is_console)],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _renderers(*, is_console: bool) -> list[structlog.typing.Processor]:
+    if is_console:
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [structlog.processors.JSONRenderer()]
+
+
+def _without_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Tracebacks show the text of exceptions, which may hold customers' data: an error's type must do."""
+    event.pop("exc_info", None)
+    return event
+
+
+def _as_library_event(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    record: logging.LogRecord | None = event.get("_record")
+    event["message"] = event["event"]
+    event["event"] = "library_message"
+    event["library"] = record.name if record is not None else ""
+    return _without_trace(_, __, event)

@@ -1,0 +1,296 @@
+"""The child process that reads, validates and stores, and the parent's handle on it.
+
+polars ends the process when memory runs out, so it lives in a process that may die. What the child needs comes
+through a pipe, never by arguments or environment, which other users of the machine can read.
+"""
+
+import asyncio
+import ctypes
+import datetime as dt
+import multiprocessing
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never, cast
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from importer.database import is_outage
+from importer.format import Format
+from importer.model import Fingerprint, Notice, Outcome
+
+if TYPE_CHECKING:
+    from importer.importing import Importer
+
+_PR_SET_PDEATHSIG = 1
+_SECONDS_AFTER_CLAIM = 1.0
+"""A writer that had the file open when it was renamed shows itself within this time (measured, with a margin)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What the child works with; frozen for its life."""
+
+    database_url: str
+    format: Format
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """Check the format's patterns and bring the database up to date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportFiles:
+    """Import complete files of a client, each with what was seen of it when it was found complete."""
+
+    client: str
+    directory: Path
+    uploads: tuple[tuple[str, Fingerprint], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recover:
+    """Finish what an earlier run left half done."""
+
+    client: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Store a notice, at most once for each `once`."""
+
+    notice: Notice
+    once: str
+
+
+Job = Prepare | ImportFiles | Recover | Tell
+
+
+class OutageKind(StrEnum):
+    """What was out while a job was done."""
+
+    DATABASE = "database"
+    DISK = "disk"
+
+
+class OutageError(Exception):
+    """A job stopped because the database or a disk failed; what it left is recovered later."""
+
+    def __init__(self, kind: OutageKind, detail: str) -> None:
+        super().__init__(kind, detail)
+        self.kind = kind
+        self.detail = detail
+
+
+class UnusableFormatError(Exception):
+    """The format file's patterns are not understood."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+class WorkerDiedError(Exception):
+    """The child ended in the middle of a job: killed, out of memory, or by a bug of ours."""
+
+    def __init__(self, exit_code: int | None, where: str) -> None:
+        super().__init__(f"the importing process ended with {exit_code} {where}".strip())
+        self.exit_code = exit_code
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class _Bug:
+    where: str
+
+
+class _Finished:
+    """The job is done."""
+
+
+class _FinishFile:
+    """Stop after the file in hand."""
+
+
+class Worker:
+    """The parent's side. One job at a time; a child that has died is replaced at the next job.
+
+    Start the first job from the main thread: the child dies with the thread that made it.
+    """
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._receiver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-pipe")
+
+    async def run(self, job: Job) -> AsyncIterator[Outcome]:
+        """Do a job; yields what becomes of each file.
+
+        Raises:
+            OutageError: the database or a disk failed.
+            UnusableFormatError: from Prepare.
+            WorkerDiedError: the child ended.
+        """
+        pipe = self._started()
+        try:
+            pipe.send(job)
+            while not isinstance(answer := await self._receive(pipe), _Finished):
+                match answer:
+                    case OutageError() | UnusableFormatError():
+                        raise answer
+                    case _Bug():
+                        raise WorkerDiedError(self._end(), answer.where)
+                    case _:
+                        yield cast("Outcome", answer)
+        except (EOFError, ConnectionError):
+            raise WorkerDiedError(self._end(), "") from None
+
+    def finish_file(self) -> None:
+        """Ask the running job to end after the file in hand."""
+        if self._pipe is not None and self._process is not None and self._process.is_alive():
+            self._pipe.send(_FinishFile())
+
+    def close(self) -> None:
+        """End the child; a transaction in hand rolls back."""
+        if self._process is not None:
+            self._process.kill()
+        self._end()
+        self._receiver.shutdown(wait=False, cancel_futures=True)
+
+    def _started(self) -> Connection:
+        if self._process is None or not self._process.is_alive() or self._pipe is None:
+            self._end()
+            spawn = multiprocessing.get_context("spawn")
+            self._pipe, theirs = spawn.Pipe()
+            self._process = spawn.Process(target=_serve, args=(theirs, self._config, os.getpid()), name="importer")
+            self._process.start()
+            theirs.close()
+        return self._pipe
+
+    async def _receive(self, pipe: Connection) -> object:
+        return await asyncio.get_running_loop().run_in_executor(self._receiver, pipe.recv)
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        pipe, self._pipe = self._pipe, None
+        exit_code = None
+        if process is not None:
+            process.join(timeout=0.5)
+            process.kill()
+            process.join()
+            exit_code = process.exitcode
+            process.close()
+        if pipe is not None:
+            pipe.close()
+        return exit_code
+
+
+def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
+    """The child's main loop; it ends with its parent, or when the pipe is closed."""
+    _die_with(parent)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(ignored, signal.SIG_IGN)
+    importer = None
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        if isinstance(job, _FinishFile):
+            continue
+        importer = importer or _importer(config)
+        try:
+            _do(pipe, importer, config, job)
+        except (OutageError, UnusableFormatError) as told:
+            pipe.send(told)
+        except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
+            pipe.send(_Bug(_place(error)))
+            sys.exit(70)
+        else:
+            pipe.send(_Finished())
+
+
+def _importer(config: WorkerConfig) -> "Importer":
+    from importer.database import make_engine  # noqa: PLC0415 - polars is met in the child only
+    from importer.importing import Clock, Importer  # noqa: PLC0415
+    from importer.reading import Limits  # noqa: PLC0415
+
+    clock = Clock(
+        now=lambda: dt.datetime.now(dt.UTC),  # noqa: TID251 - the child's composition root
+        elapsed=time.monotonic,  # noqa: TID251
+        pause=lambda: _wait(_SECONDS_AFTER_CLAIM),
+        token=lambda: secrets.token_hex(4),
+    )
+    limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
+    return Importer(make_engine(config.database_url), config.format, limits, clock)
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _do(pipe: Connection, importer: "Importer", config: WorkerConfig, job: Job) -> None:
+    try:
+        for outcome in _outcomes(importer, config, job):
+            pipe.send(outcome)
+            if pipe.poll():
+                return
+    except (SQLAlchemyError, OSError) as error:
+        if not is_outage(error):
+            raise
+        kind = OutageKind.DATABASE if isinstance(error, SQLAlchemyError) else OutageKind.DISK
+        raise OutageError(kind, _detail(error)) from None
+
+
+def _outcomes(importer: "Importer", config: WorkerConfig, job: Job) -> Iterator[Outcome]:
+    match job:
+        case Prepare():
+            importer.prepare()
+            from importer.patterns import pattern_mistakes  # noqa: PLC0415 - see _importer
+
+            if mistakes := [*pattern_mistakes(config.format)]:
+                raise UnusableFormatError(mistakes)
+        case ImportFiles():
+            yield from importer.import_files(job.client, job.directory, job.uploads)
+        case Recover():
+            yield from importer.recover(job.client, job.directory)
+        case Tell():
+            importer.tell(job.notice, once=job.once)
+        case _:
+            assert_never(job)
+
+
+def _detail(error: SQLAlchemyError | OSError) -> str:
+    """What failed, without a statement or its parameters, which hold customers' data."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"{type(error).__name__}: {getattr(error, 'orig', None) or ''}".strip(": ")
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}"
+    return f"({type(error).__name__}{place})"
+
+
+def _die_with(parent: int) -> None:
+    """No orphan goes on writing. Source: prctl(2)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
