@@ -1,0 +1,191 @@
+"""What people read: the first line, the tables, the names."""
+
+import dataclasses
+from datetime import timedelta
+from email.message import EmailMessage
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from importer.model import Audience, Counts, Notice, NoticeKind
+from notifier.letters import MOST_ATTACHMENTS, attachment_name, safe_text
+from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
+from tests.mailing import LETTERS, NOW, failed_rows, refused
+
+NEXT_RUN = NOW.replace(minute=35, second=0)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def _tags(letter: Letter) -> list[tuple[str, dict[str, str | None]]]:
+    parser = _Tags()
+    parser.feed(letter.html)
+    return parser.tags
+
+
+def _alert(occasion: Occasion, **changes: object) -> AlertMail:
+    alert = Alert(kind=AlertKind.UNREADABLE_FILE, client="acme", detail="students.csv has mode 0600", opened_at=NOW)
+    ended = NOW + timedelta(minutes=5) if occasion is Occasion.RESOLVED else None
+    return AlertMail(alert=dataclasses.replace(alert, resolved_at=ended), occasion=occasion, **changes)  # type: ignore[arg-type]
+
+
+def test_the_first_line_says_how_many_users_failed_and_what_to_do() -> None:
+    letter = LETTERS.to_client([failed_rows()], NEXT_RUN)
+    assert letter.text.splitlines()[0] == (
+        "37 of 1,204 users in students.csv were not imported. Correct the attached file and drop it again."
+    )
+    assert letter.subject == "[userdrop] 37 of 1,204 users in students.csv were not imported"
+
+
+def test_the_plain_part_has_all_that_the_html_part_has() -> None:
+    letter = LETTERS.to_client([failed_rows()], NEXT_RUN)
+    for fact in (
+        "email: not valid",
+        "30",
+        "row 17",
+        "unique_id: missing",
+        "the column &#39;Colour&#39; was ignored",
+        "bak/students.20260301T143301Z.1.failed.csv",
+        "bak/students.20260301T143301Z.1.csv",
+        "2026-03-01 14:35 UTC",
+        "1,167",
+    ):
+        assert fact in letter.html
+        assert fact.replace("&#39;", "'") in letter.text
+
+
+def test_html_headers_have_a_scope_and_nothing_is_remote() -> None:
+    tags = _tags(LETTERS.to_client([failed_rows()], NEXT_RUN))
+    headers = [attributes for tag, attributes in tags if tag == "th"]
+    assert len(headers) == 5
+    assert all(header.get("scope") in {"col", "row"} for header in headers)
+    assert not any({"src", "href", "background"} & attributes.keys() for _, attributes in tags)
+
+
+def test_without_a_next_run_nothing_is_promised() -> None:
+    assert "next import" not in LETTERS.to_client([failed_rows()], None).text
+
+
+def test_several_files_are_one_letter_that_adds_them_up() -> None:
+    letter = LETTERS.to_client([failed_rows(1), failed_rows(2, file="staff.csv"), refused()], NEXT_RUN)
+    assert letter.text.splitlines()[0] == (
+        "74 of 2,408 users in 2 files were not imported. Correct the attached files and drop them again."
+        " empty.csv was not imported at all; the reasons are below."
+    )
+    assert "empty.csv was not imported: the file is empty; export it again and drop it again." in letter.text
+    assert len(letter.attachments) == 2
+
+
+def test_ten_reports_are_attached_and_the_others_are_named() -> None:
+    letter = LETTERS.to_client([failed_rows(number) for number in range(1000)], NEXT_RUN)
+    assert len(letter.attachments) == MOST_ATTACHMENTS
+    assert "students.20260301T143301Z.150.failed.csv" in letter.text
+    assert "and 800 more files" in letter.text
+    assert len(letter.text) < 100_000
+
+
+def test_attachments_of_equal_names_get_numbers() -> None:
+    same = [failed_rows(number, report="students.failed.csv") for number in range(3)]
+    names = [attachment.filename for attachment in LETTERS.to_client(same, None).attachments]
+    assert names == ["students.failed.csv", "students-2.failed.csv", "students-3.failed.csv"]
+
+
+@pytest.mark.parametrize("kind", NoticeKind)
+@pytest.mark.parametrize("audience", Audience)
+def test_every_kind_of_notice_has_a_letter_for_every_audience(kind: NoticeKind, audience: Audience) -> None:
+    notice = failed_rows(kind=kind, audience=audience)
+    write = LETTERS.to_client if audience is Audience.CLIENT else LETTERS.to_admin
+    for notices in ([notice], [notice, notice]):
+        letter = write(notices, NEXT_RUN)
+        assert "students.csv" in letter.text
+        assert "students.csv" in letter.html
+
+
+def test_a_file_with_remarks_only_is_not_called_failed() -> None:
+    fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None)
+    letter = LETTERS.to_client([fine], None)
+    assert letter.text.startswith("All 3 users in students.csv were imported; please read the remarks below.")
+    assert letter.attachments == ()
+
+
+def test_the_admin_sees_no_cells_and_gets_no_report() -> None:
+    letter = LETTERS.to_admin([failed_rows(audience=Audience.ADMIN)], NEXT_RUN)
+    assert "ana@" not in letter.text + letter.html
+    assert letter.attachments == ()
+
+
+@pytest.mark.parametrize("kind", AlertKind)
+@pytest.mark.parametrize("occasion", Occasion)
+def test_every_alert_says_what_is_wrong_since_when_and_what_to_do(kind: AlertKind, occasion: Occasion) -> None:
+    mail = _alert(occasion)
+    mail = dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind))
+    letter = LETTERS.about_alert(mail, NOW)
+    assert "Since: 2026-03-01 14:33 UTC" in letter.text
+    assert "userdrop status" in letter.text
+    assert ("[resolved]" in letter.subject) == (occasion is Occasion.RESOLVED)
+    assert ("Not done meanwhile" in letter.text) == (occasion is not Occasion.RESOLVED)
+
+
+def test_the_cure_for_an_unreadable_file_names_the_umask() -> None:
+    assert "local_umask=027" in LETTERS.about_alert(_alert(Occasion.OPENED), NOW).text
+
+
+def test_suppressed_alerts_are_counted() -> None:
+    assert (
+        "7 further alert mails were suppressed" in LETTERS.about_alert(_alert(Occasion.OPENED, suppressed=7), NOW).text
+    )
+
+
+def test_markup_in_a_name_or_cell_stays_text() -> None:
+    notice = failed_rows(file="<img src=x onerror=alert(1)>.csv", client="<b>acme</b>")
+    letter = LETTERS.to_client([notice], None)
+    assert "<img" not in letter.html
+    assert "img" not in {tag for tag, _ in _tags(letter)}
+    assert "<b>acme" not in LETTERS.to_admin([notice], None).html
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=400), st.integers(20, 200))
+def test_safe_text_is_one_bounded_line_that_cannot_shape_anything(text: str, limit: int) -> None:
+    safe = safe_text(text, limit)
+    assert len(safe) <= limit
+    assert safe.splitlines() in ([], [safe])
+    assert "=?" not in safe
+    assert all(character.isprintable() for character in safe)
+    safe.encode()
+    assert safe_text(safe, limit) == safe
+
+
+def test_an_encoded_word_in_a_name_adds_no_header() -> None:
+    name = "=?utf-8?q?x=0D=0ABcc=3A_evil=40example.com?=.csv"
+    letter = LETTERS.to_client([failed_rows(file=name)], None)
+    message = EmailMessage()
+    message["Subject"] = letter.subject
+    assert b"Bcc:" not in message.as_bytes()
+    assert list(message.keys()) == ["Subject"]
+
+
+@given(st.text(max_size=300))
+def test_attachment_names_are_plain_ascii_and_end_in_failed_csv(name: str) -> None:
+    made = attachment_name(f"{name}.failed.csv")
+    assert made.isascii()
+    assert made.endswith(".failed.csv")
+    assert made[0].isalnum()
+    assert not set(made) & set("/\\\"';: \r\n")
+    assert len(made) <= 120
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=60))
+def test_any_name_makes_a_letter_that_can_be_encoded(name: str) -> None:
+    notice: Notice = failed_rows(file=name, client=name, archive=name, report=f"{name}.failed.csv")
+    letter = LETTERS.to_client([notice, notice], None)
+    assert (letter.subject + letter.text + letter.html).encode()
+    assert "\n" not in letter.subject
