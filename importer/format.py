@@ -4,6 +4,7 @@ The built-in format is `users.toml` beside this module, written in the very lang
 uses (see `format_file`). Names are compared without case, blanks, `_`, `-`, `/` and a byte order mark.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -131,6 +132,12 @@ class Format:
 def comparison_column(name: str) -> str:
     """The column of `users` that holds an e-mail's comparison key: its Unicode-lowercased text."""
     return f"{name}_key"
+
+
+def date_words(form: str) -> str:
+    """A date format as people write it: `%d/%m/%Y` is DD/MM/YYYY."""
+    words = {"Y": "YYYY", "y": "YY", "m": "MM", "d": "DD", "b": "Mon", "B": "Month"}
+    return re.sub(r"%-?(.)", lambda found: words[found[1]], form)
 
 
 def by_name(columns: Iterable[Column]) -> dict[str, Column]:

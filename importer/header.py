@@ -63,7 +63,8 @@ def _problem(names: Sequence[str], meanings: Sequence[Column | None], format_: F
         same = [name for name, meaning in zip(names, meanings, strict=True) if meaning is column]
         if len(same) > 1:
             return refusal("repeated_column", column=column.name, found=_listed(same))
-        if not same and format_.is_needed(column):
+    for column in format_.columns:
+        if column not in meanings and format_.is_needed(column):
             return refusal("missing_column", expected=column.name, found=found)
     return None
 

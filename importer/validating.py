@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 import polars as pl
 
-from importer.format import CLEAR, Column, Format, Lookup, comparison_column
+from importer.format import CLEAR, Column, Format, Lookup, comparison_column, date_words
 from importer.header import Header
 from importer.model import Finding
 from importer.patterns import whole
@@ -171,7 +171,7 @@ class Validator:
             case "email":
                 yield "invalid.email", ~given.str.contains(EMAIL) | given.str.contains(EMAIL_LIMITS), {}
             case "date":
-                yield "invalid.date", unmapped, {"expected": _date_words(column.formats[0])}
+                yield "invalid.date", unmapped, {"expected": date_words(column.formats[0])}
                 if column.past:
                     yield "invalid.date_in_future", mapped > self._today.isoformat(), {}
                     yield "invalid.date_before_1900", mapped < _EARLIEST.isoformat(), {}
@@ -284,11 +284,6 @@ def _parsed(text: pl.Expr, form: str) -> pl.Expr:
     pieces = re.split(r"(%-?.)", form)
     pattern = "".join(_DATE_PATTERNS.get(piece) or re.escape(piece) for piece in pieces)
     return _none_unless(text, whole(pattern)).str.to_date(form.replace("%-", "%"), strict=False)
-
-
-def _date_words(form: str) -> str:
-    words = {"Y": "YYYY", "y": "YY", "m": "MM", "d": "DD", "b": "Mon", "B": "Month"}
-    return re.sub(r"%-?(.)", lambda found: words[found[1]], form)
 
 
 def _listed(values: Mapping[str, str]) -> str:

@@ -101,6 +101,8 @@ class Service:
                 tasks.create_task(self._deliver())
                 tasks.create_task(self._intake.run(self._stopping))
                 tasks.create_task(self._import())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
         finally:
             self._close()
 
@@ -130,8 +132,9 @@ class Service:
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        self._worker.finish_file()
-        await asyncio.wait({work}, timeout=DRAIN_SECONDS)
+        if self._worker.is_busy:
+            self._worker.finish_file()
+            await asyncio.wait({work}, timeout=DRAIN_SECONDS)
         if not work.done():
             work.cancel()
             self._worker.close()
@@ -212,6 +215,10 @@ class InstanceLock:
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+
+    def release(self) -> None:
+        """Let another instance start."""
+        self._file.close()
 
 
 def make_directories(settings: Settings) -> None:

@@ -11,7 +11,7 @@ import click
 from importer.format import Format
 from importer.format_file import FormatMistakesError, load_format
 from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories, utc_now
-from watcher.logs import configure_logs
+from watcher.logs import configure_logs, place
 from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
 from watcher.worker import UnusableFormatError
 
@@ -45,14 +45,18 @@ def run(*, once: bool) -> None:
     try:
         make_directories(settings)
         lock = InstanceLock(settings.state_dir)
-        asyncio.run(_serve(settings, format_, once=once))
-        del lock
     except AlreadyRunningError as error:
         _fail(str(error), ALREADY_RUNNING)
-    except UnusableFormatError as error:
-        _fail("\n".join(error.mistakes), USAGE)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}", USAGE)
+    try:
+        asyncio.run(_serve(settings, format_, once=once))
+    except UnusableFormatError as error:
+        _fail("\n".join(error.mistakes), USAGE)
+    except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
+        _fail(f"a bug has ended the service {place(error)}; nothing is lost, start it again", BUG)
+    finally:
+        lock.release()
 
 
 @userdrop.command()
@@ -60,6 +64,7 @@ def demo() -> None:
     """Show the whole job on an example file, in ./var/demo."""
     from watcher.demo import show  # noqa: PLC0415 - only this command needs it
 
+    _loaded()
     show(Path("var/demo"))
 
 

@@ -79,7 +79,7 @@ class Imports:
         self.met_database = asyncio.Event()
 
     def add(self, batch: list[Group]) -> None:
-        """Have a batch imported after those that wait already."""
+        """Have a batch imported after those that wait already; an empty one finishes what is half done."""
         self._queue.put_nowait(batch)
 
     def report_incomplete(self, seen: Sighting) -> None:
@@ -129,6 +129,10 @@ class Imports:
             await self._import_batch(work, stopping)
 
     async def _import_batch(self, batch: list[Group], stopping: asyncio.Event) -> None:
+        if not batch:
+            if self._must_recover:
+                await self._recover()
+            return
         started = self._elapsed()
         files = sum(len(group.uploads) for group in batch)
         log.info("batch_started", files=files, bytes=sum(each.size for group in batch for each in group.uploads))

@@ -46,7 +46,7 @@ class Intake:
         now: the wall clock, UTC.
         elapsed: monotonic seconds.
         alerts: the administrator's.
-        hand_on: gets the groups of each tick.
+        hand_on: gets the groups of each tick; there may be none.
         hold: gets each upload that was cut off, once for each content.
     """
 
@@ -82,6 +82,7 @@ class Intake:
         self._held: set[str] = set()
         self._handed_on: set[str] = set()
         self._renamed: set[str] = set()
+        self._released: set[str] = set()
         self._last_tick = elapsed()
         self._tick_asked = False
 
@@ -99,6 +100,7 @@ class Intake:
         for name in names:
             self._handed_on.discard(name)
             self._forget(name)
+            self._released.add(name)
         self.wake()
 
     @property
@@ -166,8 +168,7 @@ class Intake:
         for name in self._settled:
             self._watched.pop(name, None)
         self._settled.clear()
-        if batch:
-            self._hand_on(batch)
+        self._hand_on(batch)
 
     async def _look_again(self) -> None:
         if self._watch is None:
@@ -180,7 +181,12 @@ class Intake:
             return
         now = self._elapsed()
         due = {name for name, deadline in self._deadlines.items() if deadline <= now}
-        await self._look_at(marks.names | due)
+        await self._look_at(marks.names | due | self._taken_back())
+
+    def _taken_back(self) -> set[str]:
+        """Released files: under their names newer uploads may have come, whose events were not heeded."""
+        released, self._released = self._released, set()
+        return released
 
     async def _rescan(self) -> None:
         await self._keep_watching()

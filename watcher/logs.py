@@ -77,3 +77,14 @@ def _as_library_event(_: object, __: str, event: MutableMapping[str, Any]) -> Mu
     event["event"] = "library_message"
     event["library"] = record.name if record is not None else ""
     return _without_trace(_, __, event)
+
+
+def place(error: BaseException) -> str:
+    """Where a bug showed: the error's type, function and line, and not its text, which may hold customers' data."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}"
+    return f"({type(error).__name__}{where})"

@@ -9,9 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.checking import Checked
-from importer.format import Column, Format
+from importer.format import Column, Format, date_words
 from importer.model import ReasonCount
 
+_KIND_RULES = {
+    "text": "",
+    "email": "an e-mail address",
+    "integer": "a whole number",
+    "decimal": "a number",
+    "boolean": "true or false",
+}
 _COLUMN_TITLES = ("column", "also called", "needed", "max", "rule")
 
 
@@ -81,21 +88,14 @@ def _rule(column: Column, format_: Format) -> str:
 
 def _kind_rule(column: Column, format_: Format) -> str:
     match column.kind:
-        case "text":
-            return ""
-        case "email":
-            return "an e-mail address"
         case "date":
-            return f"a date, {' or '.join(column.formats)}" + (", from 1900 to today" if column.past else "")
-        case "integer":
-            return "a whole number"
-        case "decimal":
-            return "a number"
-        case "boolean":
-            return "true or false"
+            forms = " or ".join(map(date_words, column.formats))
+            return f"a date, {forms}" + (", from 1900 to today" if column.past else "")
         case "choice":
             return column.expected or ", ".join(column.values)
         case "lookup":
             return f"a known {format_.lookups[column.lookup or ''].noun}"
         case "pattern":
             return column.expected or f"has the form {column.pattern}"
+        case _:
+            return _KIND_RULES[column.kind]

@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from importer.database import is_outage
 from importer.format import Format
 from importer.model import Fingerprint, Notice, Outcome
+from watcher.logs import place
 
 if TYPE_CHECKING:
     from importer.importing import Importer
@@ -135,7 +136,13 @@ class Worker:
         self._config = config
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._is_busy = False
         self._receiver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-pipe")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is under way."""
+        return self._is_busy
 
     async def run(self, job: Job) -> AsyncIterator[Outcome]:
         """Do a job; yields what becomes of each file.
@@ -146,6 +153,7 @@ class Worker:
             WorkerDiedError: the child ended.
         """
         pipe = self._started()
+        self._is_busy = True
         try:
             pipe.send(job)
             while not isinstance(answer := await self._receive(pipe), _Finished):
@@ -158,6 +166,8 @@ class Worker:
                         yield cast("Outcome", answer)
         except (EOFError, ConnectionError):
             raise WorkerDiedError(self._end(), "") from None
+        finally:
+            self._is_busy = False
 
     def finish_file(self) -> None:
         """Ask the running job to end after the file in hand."""
@@ -218,7 +228,7 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
         except (OutageError, UnusableFormatError) as told:
             pipe.send(told)
         except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
-            pipe.send(_Bug(_place(error)))
+            pipe.send(_Bug(place(error)))
             sys.exit(70)
         else:
             pipe.send(_Finished())
@@ -279,14 +289,6 @@ def _detail(error: SQLAlchemyError | OSError) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return f"{type(error).__name__}: {getattr(error, 'orig', None) or ''}".strip(": ")
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}"
-    return f"({type(error).__name__}{place})"
 
 
 def _die_with(parent: int) -> None:
