@@ -1,7 +1,6 @@
 """The alerts of this run: opened and resolved by whoever meets a condition, mailed by `notifier.delivering`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -66,10 +65,8 @@ class Alerts:
 
     def restore(self, alerts: Sequence[Alert], now: datetime) -> None:
         """Go on where an earlier run ended; what was opened meanwhile stays."""
-        earlier = alerting.restored(alerts, now)
-        self._stored = frozenset(earlier.alerts)
-        opened = self.board
-        self.board = earlier
-        for alert in opened.alerts:
-            if self.board.find(alert.kind, alert.client) is None:
-                self.board = replace(self.board, alerts=(*self.board.alerts, alert))
+        board = alerting.restored(alerts, now)
+        self._stored = frozenset(board.alerts)
+        for alert in self.opened():
+            board = alerting.opened(board, alert.kind, alert.client, alert.detail, alert.opened_at)
+        self.board = board

@@ -39,6 +39,7 @@ REASONS = {
 }
 """Reason codes in two or three words, as the table shows them; the sentence is in the example."""
 
+_UNFINISHED = "its upload did not finish; drop the file again"
 _SHAPING = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co"}
 
 
@@ -237,11 +238,11 @@ def _headline_of_one(notice: Notice, *, attached: bool) -> str:
     if notice.kind is NoticeKind.ROWS_FAILED and notice.counts.failed == 0:
         return f"All {notice.counts.accepted:,} users in {name} were imported; please read the remarks below."
     corrected = "the attached file" if attached else "the file"
-    why = safe_text(notice.refusal.message, 500) if notice.refusal else "it could not be read"
+    why = safe_text(notice.refusal.message, 500).rstrip(".") if notice.refusal else "it could not be read"
     return {
         NoticeKind.ROWS_FAILED: f"{_counted([notice])} were not imported. Correct {corrected} and drop it again.",
         NoticeKind.REFUSED: f"{name} was not imported: {why}.",
-        NoticeKind.INCOMPLETE: f"{name} was not imported because its upload did not finish. Drop the file again.",
+        NoticeKind.INCOMPLETE: f"{name} was not imported: {why if notice.refusal else _UNFINISHED}.",
         NoticeKind.SUPERSEDED: f"{name} was not imported because a newer file of the same name arrived while it was"
         " being taken. The newer one counts; nothing needs to be done.",
         NoticeKind.QUARANTINED: f"{name} was set aside and not imported, because reading it ended the importing process"

@@ -1,6 +1,9 @@
 """A stored mail becomes the bytes that travel: headers of our own, two bodies, the reports."""
 
+import contextlib
 import io
+import os
+import stat
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from email.utils import format_datetime
 from enum import IntEnum
 from html import escape
 from pathlib import Path
+from typing import BinaryIO
 
 from notifier.model import Report, StoredMail
 
@@ -18,6 +22,9 @@ LARGEST = 10_000_000
 ENCODED = 1.37
 """How much base64 with its line ends adds."""
 _CHUNK = 1 << 16
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_Open = tuple[Report, BinaryIO]
 
 
 class Packing(IntEnum):
@@ -93,38 +100,60 @@ def pack(mail: StoredMail, reports: Sequence[Report], *, largest: int, at_least:
         largest: bytes of the whole message.
         at_least: the first packing to consider, after the server refused the one before.
     """
-    for _ in range(2):  # a report may move to bak between the look and the reading
-        try:
-            return _packed(mail, reports, largest, at_least)
-        except OSError:
-            continue
-    return Packed(packing=Packing.NOTHING, note=_note_of_large(reports))
+    try:
+        with contextlib.ExitStack() as stack:
+            found = [(report, stack.enter_context(file)) for report in reports if (file := _find(report))]
+            return _pack_open(mail, found, largest, at_least)
+    except OSError:
+        return Packed(packing=Packing.NOTHING, note=_note_of_large(reports))
 
 
-def _packed(mail: StoredMail, reports: Sequence[Report], largest: int, at_least: Packing) -> Packed:
-    found = [(report, path) for report in reports if (path := _find(report)) is not None]
+def _pack_open(mail: StoredMail, found: Sequence[_Open], largest: int, at_least: Packing) -> Packed:
     lost = _note_of_lost(mail, found)
+    if not found:
+        return Packed(packing=Packing.NOTHING, note=lost)
     budget = int((largest - 2 * len(mail.letter.text) - 2 * len(mail.letter.html) - 4096) / ENCODED)
-    if at_least <= Packing.FILES and sum(path.stat().st_size for _, path in found) <= budget:
-        files = tuple((report.attachment.filename, path.read_bytes()) for report, path in found)
+    if at_least <= Packing.FILES and sum(os.fstat(file.fileno()).st_size for _, file in found) <= budget:
+        files = tuple((report.attachment.filename, file.read()) for report, file in found)
         return Packed(packing=Packing.FILES, files=files, note=lost)
     zipped = _zip(found, budget) if at_least <= Packing.ZIP else None
     if zipped is not None:
         note = "The attached reports are packed into one ZIP file, because they are large."
         return Packed(packing=Packing.ZIP, files=(("failed.zip", zipped),), note=f"{note} {lost}".strip())
-    return Packed(packing=Packing.NOTHING, note=f"{_note_of_large([report for report, _ in found])} {lost}".strip())
+    note = _note_of_large([report for report, _ in found])
+    return Packed(packing=Packing.NOTHING, note=f"{note} {lost}".strip())
 
 
-def _find(report: Report) -> Path | None:
-    return next((place for place in report.places if place.is_file()), None)
+def _find(report: Report) -> BinaryIO | None:
+    """The report, opened at the first place where it lies."""
+    return next((file for place in report.places if (file := _opened(place))), None)
 
 
-def _zip(found: Sequence[tuple[Report, Path]], budget: int) -> bytes | None:
+def _opened(place: Path) -> BinaryIO | None:
+    """A plain file of our own, or None.
+
+    Who owns the upload directory can put links there; neither bak nor the report may lead to a file of anybody else.
+    """
+    with contextlib.suppress(OSError):
+        directory = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(place.name, _PLAIN, dir_fd=directory)
+        finally:
+            os.close(directory)
+        file = os.fdopen(descriptor, "rb")
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+            return file
+        file.close()
+    return None
+
+
+def _zip(found: Sequence[_Open], budget: int) -> bytes | None:
     """A ZIP of the reports, read in chunks; None as soon as it is larger than the budget."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for report, path in found:
-            with path.open("rb") as source, archive.open(_member(report), "w", force_zip64=True) as target:
+        for report, source in found:
+            with archive.open(_member(report), "w", force_zip64=True) as target:
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)
                     if packed.tell() > budget:
@@ -145,7 +174,7 @@ def _note_of_large(reports: Sequence[Report]) -> str:
     return f"The reports do not fit into a mail and are not attached. Fetch them from the server: {names}."
 
 
-def _note_of_lost(mail: StoredMail, found: Sequence[tuple[Report, Path]]) -> str:
+def _note_of_lost(mail: StoredMail, found: Sequence[_Open]) -> str:
     here = {report.attachment for report, _ in found}
     lost = [attachment.filename for attachment in mail.letter.attachments if attachment not in here]
     return f"Not attached, because the file is no longer there: {', '.join(lost)}." if lost else ""

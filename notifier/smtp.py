@@ -4,11 +4,13 @@ import asyncio
 import ipaddress
 import os
 import re
+import socket
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import parseaddr, parsedate_to_datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -108,7 +110,7 @@ class SmtpTransport:
     async def _connect(self) -> aiosmtplib.SMTP:
         """A session that is encrypted as it must be and logged in."""
         stage = Stage.CONNECT
-        smtp = self._client()
+        smtp = await asyncio.to_thread(self._client)
         try:
             await smtp.connect(timeout=self.connect_seconds)
             await _greet(smtp)
@@ -134,7 +136,8 @@ class SmtpTransport:
             timeout=self.command_seconds,
             use_tls=self.tls is Tls.IMPLICIT,
             start_tls=False,
-            tls_context=None if self.tls is Tls.NONE else ssl.create_default_context(cafile=self.ca_file),
+            tls_context=None if self.tls is Tls.NONE else _tls_context(self.ca_file),
+            local_hostname=_own_name(),
         )
 
     async def _transact(self, smtp: aiosmtplib.SMTP, sender: str, recipient: str, content: bytes) -> None:
@@ -151,6 +154,19 @@ class SmtpTransport:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise SendError(failure_of(error, stage)) from error
         await _quit(smtp)
+
+
+@cache
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Verifies the certificate and its name; made once, because loading the authorities takes longer than a mail."""
+    return ssl.create_default_context(cafile=ca_file)
+
+
+@cache
+def _own_name() -> str:
+    """Our name for EHLO, looked up once."""
+    name = socket.getfqdn()
+    return name if re.fullmatch(r"[A-Za-z0-9.-]+", name) else "localhost"
 
 
 async def _greet(smtp: aiosmtplib.SMTP) -> None:

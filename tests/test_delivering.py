@@ -9,16 +9,16 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, update
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from importer.database import make_engine
+from importer.database import mails, make_engine
 from importer.model import Audience
 from notifier import outbox
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
-from notifier.model import AlertKind, Delivered, Failure, SendError, Stage
+from notifier.model import Alert, AlertKind, Delivered, Failure, SendError, Stage
 from notifier.smtp import SmtpTransport, Transport
 from tests.mailing import (
     ADDRESSES,
@@ -312,6 +312,18 @@ async def test_a_database_that_is_down_is_told_without_it_once_in_four_hours(
     assert mailbox.subjects[1:] == ["[userdrop] [resolved] the database cannot be used"]
 
 
+async def test_an_outage_of_the_database_that_a_restart_interrupts_is_resolved_by_the_next_run(
+    engine: Engine, mailbox: Mailbox, clock: Clock
+) -> None:
+    outage = Alert(kind=AlertKind.DATABASE, client="", detail="", opened_at=NOW, mailed_at=NOW)
+    outbox.record_alerts(engine, [outage], [])
+    clock.advance(hours=1)
+    delivery = deliver(engine, mailbox, clock)
+    await delivery.once()
+    await delivery.once()
+    assert mailbox.subjects == ["[userdrop] [resolved] the database cannot be used"]
+
+
 async def test_a_damaged_database_is_told_too(mailbox: Mailbox, clock: Clock, tmp_path: Path) -> None:
     (tmp_path / "broken.sqlite").write_bytes(b"this is not a database, far from it" * 100)
     delivery = deliver(make_engine(f"sqlite:///{tmp_path / 'broken.sqlite'}"), mailbox, clock)
@@ -341,12 +353,24 @@ async def test_an_alert_is_mailed_and_resolved_across_a_restart(engine: Engine, 
     ]
 
 
+async def test_what_is_opened_before_the_table_is_read_is_not_forgotten(
+    engine: Engine, mailbox: Mailbox, clock: Clock
+) -> None:
+    ending = Alert(kind=AlertKind.ARCHIVE, client="", detail="", opened_at=NOW, mailed_at=NOW, resolved_at=clock())
+    outbox.record_alerts(engine, [ending], [])
+    delivery = deliver(engine, mailbox, clock)
+    delivery.alerts.open(AlertKind.ARCHIVE)
+    delivery.alerts.open(AlertKind.WORKER)
+    await delivery.once()
+    assert {alert.kind for alert in delivery.alerts.opened()} == {AlertKind.ARCHIVE, AlertKind.WORKER}
+
+
 async def test_a_mail_that_cannot_be_built_stops_no_other(engine: Engine, mailbox: Mailbox, clock: Clock) -> None:
     store(engine, failed_rows(1), failed_rows(2, client="other"))
     delivery = deliver(engine, mailbox, clock)
     outbox.form(engine, LETTERS, ADDRESSES, now=NOW, next_run=None)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE mails SET subject = 'two' || char(10) || 'lines' WHERE id = 1"))
+        connection.execute(update(mails).where(mails.c.client == "acme").values(subject="two\nlines"))
     with capture_logs():
         assert await delivery.once() == Delivered(sent=2, dead=1)
     assert mailbox.subjects[-1] == "[userdrop] a mail could not be delivered (acme)"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import io
+import os
 import socket
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -193,6 +194,15 @@ async def test_a_hanging_server_is_left_after_the_time_for_the_final_dot(start: 
     assert (found.stage, found.code) == (Stage.CONTENT, None)
 
 
+async def test_a_delivery_that_is_cancelled_closes_its_connection(start: Callable[..., SmtpServer]) -> None:
+    server = start(hang_after_data=True)
+    sending = asyncio.create_task(transport(server).send(MESSAGE, RECIPIENT))
+    await asyncio.to_thread(server.wait_for, 1)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
 async def test_one_deadline_ends_the_whole_session(start: Callable[..., SmtpServer]) -> None:
     found = await failure(transport(start(hang_after_data=True), session_seconds=0.5))
     assert found.text == "the session took too long"
@@ -307,6 +317,26 @@ def test_large_reports_are_zipped_and_larger_ones_are_named(tmp_path: Path) -> N
     nothing = pack(MAIL, reports, largest=1000, at_least=Packing.FILES)
     assert nothing.files == ()
     assert "bak/a.failed.csv, bak/b.failed.csv" in nothing.note
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "link to its folder", "second name", "pipe", "folder"])
+def test_a_report_that_is_not_a_plain_file_of_ours_is_not_mailed(tmp_path: Path, kind: str) -> None:
+    secret, bak = tmp_path / "elsewhere" / "a", tmp_path / "bak"
+    secret.parent.mkdir()
+    secret.write_bytes(b"a secret")
+    if kind == "link to its folder":
+        bak.symlink_to(secret.parent)
+    else:
+        bak.mkdir()
+        makers: dict[str, Callable[[], object]] = {
+            "link to a file": lambda: (bak / "a").symlink_to(secret),
+            "second name": lambda: (bak / "a").hardlink_to(secret),
+            "pipe": lambda: os.mkfifo(bak / "a"),
+            "folder": (bak / "a").mkdir,
+        }
+        makers[kind]()
+    report = Report(attachment=Attachment(claim_id="a", filename="a.failed.csv"), places=(bak / "a",), in_bak="a")
+    assert pack(MAIL, [report], largest=LARGEST, at_least=Packing.FILES).files == ()
 
 
 @pytest.mark.parametrize("largest", [20_000, 60_000, 200_000, 500_000])
