@@ -70,8 +70,14 @@ def make_bak(directory: Path) -> Path:
     return bak
 
 
-def put_into_bak(claim: Claim, archive: str, report: str | None) -> None:
+def put_into_bak(claim: Claim, archive: str, report: str | None, *, sha256: str) -> None:
     """Move our copy and the report into bak, then drop the sender's original; finishes what a crash left half done.
+
+    Args:
+        claim: whose files they are.
+        archive: the name for the copy; where there is none, because the file was never read, for the original.
+        report: the name for the failed-users CSV, None where there is none.
+        sha256: of the copy: by it one that is in bak already is known.
 
     Raises:
         FileExistsError: somebody else's file has one of the names; nothing was overwritten.
@@ -79,7 +85,10 @@ def put_into_bak(claim: Claim, archive: str, report: str | None) -> None:
         OSError: bak is full or read-only; what is there stays right, and the call may be repeated.
     """
     bak = make_bak(claim.directory)
-    _put(claim.copy if claim.copy.exists() else claim.original, bak / archive)
+    if claim.copy.exists():
+        _put(claim.copy, bak / archive)
+    elif not (bak / archive).exists() or _sha256(bak / archive) != sha256:
+        _put(claim.original, bak / archive)
     if report is not None:
         _put(claim.report, bak / report)
     fsync_directory(bak)
@@ -130,8 +139,12 @@ def _move_across_mounts(source: Path, target: Path) -> None:
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
-    with one.open("rb") as first, other.open("rb") as second:
-        return hashlib.file_digest(first, "sha256").digest() == hashlib.file_digest(second, "sha256").digest()
+    return _sha256(one) == _sha256(other)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -189,7 +189,7 @@ class Importer:
 
     def _archive(self, claim: Claim, entry: Entry) -> Archived | Unarchived:
         try:
-            put_into_bak(claim, entry.archive, entry.report)
+            put_into_bak(claim, entry.archive, entry.report, sha256=entry.sha256)
         except FileExistsError:
             entry = self._store.rename_archive(claim, self._clock.now())
             return Unarchived(claim=claim, why="its name in bak is taken; it gets another one")

@@ -74,6 +74,7 @@ class Entry:
     """What the ledger needs to know of an import before it can finish it."""
 
     claim: Claim
+    sha256: str
     archive: str
     report: str | None
     is_archived: bool
@@ -399,8 +400,13 @@ class _Merge:
 
 
 def _entry(row: Row[Any], name: str) -> Entry:
-    claim = Claim(id=row.claim_id, client=row.client, directory=Path(row.directory), name=name)
-    return Entry(claim=claim, archive=row.archive, report=row.report, is_archived=row.archived_at is not None)
+    return Entry(
+        claim=Claim(id=row.claim_id, client=row.client, directory=Path(row.directory), name=name),
+        sha256=row.sha256,
+        archive=row.archive,
+        report=row.report,
+        is_archived=row.archived_at is not None,
+    )
 
 
 def _same_as(connection: Connection, claim: Claim, copied: Copied) -> str | None:
