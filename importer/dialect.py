@@ -5,12 +5,24 @@ Pure: first bytes in, decisions out.
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, Literal
 
 from importer.format import normalised
 from importer.grammar import LINE_END, QUOTE, WHITE_SPACE, Grammar, is_blank, value
 from importer.model import FileRefused
 from importer.reasons import refusal
+
+
+class _Problem(Enum):
+    """Why a header cannot be read."""
+
+    LONG = "it is too long"
+    LONG_NAME = "a name in it is too long"
+    BYTES = "it has bytes that are not text"
+    NUL = "it holds a NUL character"
+    QUOTES = "its quotes do not match"
+
 
 Encoding = Literal["utf-8", "utf-16-le", "utf-16-be", "windows-1252"]
 
@@ -150,7 +162,7 @@ def read_header(text: bytes, *, known_names: frozenset[str], longest_record: int
     end = _header_end(text, start, grammar, longest_record)
     cells = [value(cell) for cell in grammar.cells(text[start:end])]
     if max(map(len, cells)) > longest_cell:
-        raise _bad_header("a name in it is too long")
+        raise _bad_header(_Problem.LONG_NAME)
     line_end = LINE_END.match(text, end)
     return Header(
         separator=separator,
@@ -216,23 +228,23 @@ def _header_end(text: bytes, start: int, grammar: Grammar, longest: int) -> int:
     end = grammar.record_end(text, start, start + longest + 1)
     first_line = LINE_END.split(text[start : start + longest + 1], maxsplit=1)[0]
     if len(first_line) > longest:
-        raise _bad_header("it is too long")
+        raise _bad_header(_Problem.LONG)
     is_whole = end is not None and end - start <= longest
     record = text[start:end] if is_whole else first_line
     if problem := _unreadable(record):
         raise _bad_header(problem)
     if end is None or not is_whole:
-        raise _bad_header("its quotes do not match")
+        raise _bad_header(_Problem.QUOTES)
     return end
 
 
-def _unreadable(record: bytes) -> str | None:
+def _unreadable(record: bytes) -> _Problem | None:
     try:
         record.decode()
     except UnicodeDecodeError:
-        return "it has bytes that are not text"
-    return "it holds a NUL character" if b"\0" in record else None
+        return _Problem.BYTES
+    return _Problem.NUL if b"\0" in record else None
 
 
-def _bad_header(problem: str) -> FileRefused:
-    return FileRefused(refusal("bad_header", problem=problem))
+def _bad_header(problem: _Problem) -> FileRefused:
+    return FileRefused(refusal("bad_header", problem=problem.value))

@@ -121,6 +121,13 @@ def _marks(block: Bytes, separator: int, *, may_have_cr: bool) -> Marks:
     )
 
 
+def count(data: bytes, byte: bytes) -> int:
+    """How often the byte occurs; faster than `bytes.count` where that is often, and other threads can go on."""
+    block = np.frombuffer(data, np.uint8)
+    pieces = (block[begin : begin + _CACHED_BYTES] for begin in range(0, block.size, _CACHED_BYTES))
+    return sum(int(np.count_nonzero(piece == byte[0])) for piece in pieces)
+
+
 def _none(lines: Ints) -> Flags:
     return np.zeros(lines.size, np.bool_)
 
@@ -149,9 +156,9 @@ def _special(block: Bytes, marks: tuple[int, ...], *, may_have_cr: bool) -> tupl
 
 def _text_ends(block: Bytes, starts: Ints, nexts: Ints) -> Ints:
     """Offsets before the line ends; a CRLF is one line end."""
-    ends = nexts - 1
-    is_crlf = (block[ends] == _LF) & (ends > starts) & (block[ends - 1] == _CR)
-    return ends - is_crlf
+    ends: Ints = nexts - 1
+    ends[(block[ends] == _LF) & (ends > starts) & (block[ends - 1] == _CR)] -= 1
+    return ends
 
 
 def _lines_of(offsets: Ints, nexts: Ints) -> Flags:

@@ -14,8 +14,9 @@ import polars as pl
 from importer.dialect import Encoding
 from importer.format import normalised
 from importer.grammar import WHITE_SPACE
-from importer.lines import Flags, Ints
+from importer.lines import Ints
 from importer.records import Problem, Rules, Split
+from importer.tallying import BalanceError
 from importer.transcoding import shown_size, shown_text
 
 SHOWN_BYTES: Final = 65_536
@@ -24,10 +25,6 @@ SHOWN_BYTES: Final = 65_536
 _BOM: Final = b"\xef\xbb\xbf"
 _NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
 """What our own report adds does not make a row one that says something."""
-
-
-class BalanceError(AssertionError):
-    """Records or lines were lost or made up while a file was read; nothing of it may be imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,24 +95,24 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     """
     rows = row - 1 + np.cumsum(split.begins, dtype=np.int64)
     firsts = np.flatnonzero(split.good)
-    frame = _frame(split.good_text(), shape, rows[firsts], firsts + line)
-    surplus = _with_surplus(frame, shape)
-    frame = _without(frame, surplus)
-    blank = _blank(frame, shape)
-    frame = _without(frame, blank)
+    frame = numbered_frame(split.good_text(), shape, rows[firsts], firsts + line)
+    surplus = with_surplus(frame, shape)
+    frame = without(frame, surplus)
+    blank = blank_rows(frame, shape)
+    frame = without(frame, blank)
     repeated = _repeating_header(frame, shape)
     rejects = [_reject(split, shape, problem, rows, line) for problem in split.problems]
     rejects += _late_rejects(split, shape, surplus, repeated, line)
     if surplus.height or repeated.height:
         rejects.sort(key=lambda reject: reject.row)
     return Block(
-        frame=_without(frame, repeated).select("row", "line", *shape.columns[: len(shape.names)]),
+        frame=without(frame, repeated).select("row", "line", *shape.columns[: len(shape.names)]),
         rejects=tuple(rejects),
         blank=split.blank + blank.height,
     )
 
 
-def _frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:
+def numbered_frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:
     """All cells of proven records, numbered."""
     frame = _cells(text, shape)
     if frame.height != rows.size:
@@ -143,7 +140,8 @@ def _cells(text: bytes, shape: Shape) -> pl.DataFrame:
     return frame[1:] if guard else frame
 
 
-def _without(frame: pl.DataFrame, some: pl.DataFrame) -> pl.DataFrame:
+def without(frame: pl.DataFrame, some: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the frame that are not among some of its rows."""
     return frame.filter(~pl.col("row").is_in(some["row"].implode())) if some.height else frame
 
 
@@ -151,17 +149,22 @@ def _is_empty(columns: Sequence[str]) -> list[pl.Expr]:
     return [pl.col(column).str.strip_chars() == "" for column in columns]
 
 
-def _with_surplus(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+def _may_begin_with_white_space(column: str) -> pl.Expr:
+    """True for every cell that is empty or begins with white space: a comparison, which costs next to nothing."""
+    return (pl.col(column) < "!") | (pl.col(column) > "~")
+
+
+def with_surplus(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
     """The rows that say something where the header has no name."""
     beyond = shape.columns[len(shape.names) :]
     return frame.filter(~pl.all_horizontal(_is_empty(beyond))) if beyond else frame.clear()
 
 
-def _blank(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+def blank_rows(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
     """The rows that say nothing; column by column, because the first one leaves next to none of them."""
     for column, name in zip(shape.columns, shape.names, strict=False):
-        if normalised(name) not in _NOT_JUDGED:
-            frame = frame.filter(_is_empty([column])[0])
+        if frame.height and normalised(name) not in _NOT_JUDGED:
+            frame = frame.filter(_may_begin_with_white_space(column)).filter(*_is_empty([column]))
     return frame
 
 
@@ -171,7 +174,8 @@ def _repeating_header(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
     if not names:
         return frame.clear()
     longest = max(names, key=lambda column: len(names[column]))
-    candidates = frame.filter(pl.col(longest).str.contains(names[longest], literal=True))
+    begins = pl.col(longest).str.starts_with(names[longest]) | _may_begin_with_white_space(longest)
+    candidates = frame.filter((pl.col(longest).str.len_bytes() >= len(names[longest].encode())) & begins)
     return candidates.filter(*(pl.col(column).str.strip_chars() == name for column, name in names.items()))
 
 
@@ -222,12 +226,3 @@ def _shown(split: Split, shape: Shape, first: int, last: int) -> str:
             end -= 1
         text = text[:end]
     return shown_text(text, shape.encoding)
-
-
-def says_something(split: Split, shape: Shape) -> Flags:
-    """For each good record, whether it is not blank."""
-    frame = _frame(split.good_text(), shape, np.arange(int(split.good.sum())), np.flatnonzero(split.good))
-    blank = _blank(_without(frame, _with_surplus(frame, shape)), shape)
-    flags = np.ones(frame.height, np.bool_)
-    flags[blank["row"].to_numpy()] = False
-    return flags

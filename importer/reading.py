@@ -6,7 +6,6 @@ with the number of rows.
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,11 +14,14 @@ from types import TracebackType
 from typing import BinaryIO, Final, NamedTuple, Self
 
 from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
-from importer.grammar import LINE_END, Grammar, is_blank, value
+from importer.grammar import LINE_END, Grammar
+from importer.lines import count
 from importer.model import FileRefused, Finding
-from importer.parsing import BalanceError, Block, Reject, Shape, parse, says_something
+from importer.parsing import Block, Reject, Shape, parse
 from importer.reasons import refusal, warning
 from importer.records import Rules, Split, split
+from importer.surveying import has_trailing_separator
+from importer.tallying import BalanceError, Tally
 from importer.transcoding import Source, shown_size, unmarked_encoding, utf8_chunks
 
 __all__ = ["BalanceError", "Block", "Limits", "Reject", "UserFile", "open_user_file"]
@@ -92,7 +94,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
     body = begin[header.end :]
     shape = Shape(rules=rules, header=header.cells, encoding=encoding)
     sample = split(_ended(body) if is_whole else body, rules, is_last=is_whole, is_utf8=is_utf8)
-    has_surplus = _has_trailing_separator(sample, shape, SURVEY_BYTES - header.end)
+    has_surplus = has_trailing_separator(sample, shape, SURVEY_BYTES - header.end)
     if has_surplus:
         shape = replace(shape, rules=replace(rules, width=rules.width + 1))
     dialect = Dialect(
@@ -112,7 +114,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         _begin=body,
         _shape=shape,
         _is_utf8=is_utf8,
-        _tally=_Tally(row=2, line=header.lines + 1),
+        _tally=Tally(row=2, line=header.lines + 1),
         _ends_with_line=begin.endswith((b"\n", b"\r")),
     )
 
@@ -160,97 +162,9 @@ def _ended(text: bytes) -> bytes:
     return text if not text or text.endswith(b"\n") else text + b"\n"
 
 
-def _has_trailing_separator(sample: Split, shape: Shape, end: int) -> bool:
-    """Whether the records (95 % of those that begin before `end`) have just one empty cell more than the header.
-
-    Raises:
-        FileRefused: 95 % of 10 records or more have another width than the header for no such reason.
-    """
-    width = shape.rules.width
-    widths = Counter(p.cells for p in sample.problems if p.cells and sample.lines.starts[p.first] < end)
-    others = widths.total() - widths.pop(width, 0)
-    if not others:
-        return False
-    good = sample.lines.starts[sample.good] < end
-    total = sum(p.cells > 0 and bool(sample.lines.starts[p.first] < end) for p in sample.problems)
-    total += int((good & says_something(sample, shape)).sum())
-    if 20 * widths[width + 1] >= 19 * total and _last_cells_are_empty(sample, shape, end):
-        return True
-    if total >= 10 and 20 * others >= 19 * total:
-        cells = min(widths, key=lambda cells: (-widths[cells], cells))
-        raise FileRefused(refusal("wrong_width", cells=cells, expected=width))
-    return False
-
-
-def _last_cells_are_empty(sample: Split, shape: Shape, end: int) -> bool:
-    """Whether every record that has one cell more than the header has an empty last one."""
-    grammar, width = shape.rules.grammar, shape.rules.width
-    return all(
-        is_blank(value(grammar.cells(sample.text(problem.first, problem.last))[-1]))
-        for problem in sample.problems
-        if problem.cells == width + 1 and sample.lines.starts[problem.first] < end
-    )
-
-
 def _warnings(encoding: Encoding, *, has_surplus: bool) -> tuple[Finding, ...]:
     kinds = {"windows_1252": encoding == "windows-1252", "trailing_separator": has_surplus}
     return tuple(warning(kind) for kind, applies in kinds.items() if applies)
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was read so far.
-
-    Attributes:
-        row: the number of the next record.
-        line: the number of the next physical line.
-        empty: empty lines before that, which are records only if another record follows.
-        spanned: physical lines of records, blank ones included.
-        line_ends: as counted in the text, before it was split.
-        accepted, rejected, blank: records.
-    """
-
-    row: int
-    line: int
-    empty: int = 0
-    spanned: int = 0
-    line_ends: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    blank: int = 0
-
-    @property
-    def records(self) -> int:
-        return self.accepted + self.rejected + self.blank
-
-    def add_lines(self, block: Split) -> None:
-        """Go on behind the lines of a block."""
-        if block.stop > block.empty_tail:
-            self.row += self.empty
-            self.blank += self.empty
-            self.spanned += self.empty
-            self.empty = 0
-        self.empty += block.empty_tail
-        self.row += int(block.begins[: block.stop].sum())
-        self.line += block.stop
-        self.spanned += block.spanned
-        self.line_ends += int((block.lines.marks.lone_cr < block.consumed).sum())
-
-    def add_records(self, block: Block) -> None:
-        self.accepted += block.frame.height
-        self.rejected += len(block.rejects)
-        self.blank += block.blank
-
-    def check(self, first_line: int) -> None:
-        """Every line belongs to a record or is an empty one at the end, and every numbered record is counted once.
-
-        Raises:
-            BalanceError: the numbers do not add up.
-        """
-        lines = self.line - first_line
-        if lines != self.line_ends or lines != self.spanned + self.empty or self.row - 2 != self.records:
-            message = f"records and lines do not add up: {self}"
-            raise BalanceError(message)
 
 
 class _Numbered(NamedTuple):
@@ -283,7 +197,7 @@ class UserFile:
     _begin: bytes
     _shape: Shape
     _is_utf8: bool
-    _tally: _Tally
+    _tally: Tally
     _ends_with_line: bool
     _is_read: bool = field(default=False)
 
@@ -318,7 +232,7 @@ class UserFile:
         self._is_read = True
         first_line = self._tally.line
         for block in self._parsed():
-            self._tally.add_records(block)
+            self._tally.add_records(accepted=block.frame.height, rejected=len(block.rejects), blank=block.blank)
             yield block
         self._tally.check(first_line)
         if not self._ends_with_line:
@@ -356,7 +270,7 @@ class UserFile:
         while piece:
             following = next(pieces, b"")
             piece = piece[self._surplus_of(carry, piece) :]
-            self._tally.line_ends += piece.count(b"\n")
+            self._tally.line_ends += count(piece, b"\n")
             data = carry + piece
             if piece or not following:
                 block = self._split(data, is_last=not following)
@@ -394,7 +308,7 @@ class UserFile:
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
-    if text.count(b"\n") + text.count(b"\r") <= _BLOCK_LINES:
+    if count(text, b"\n") + count(text, b"\r") <= _BLOCK_LINES:
         if text:
             yield text
         return

@@ -165,13 +165,17 @@ class _Splitting:
         self._good = lines.perfect & lines.sound
         self._begins = np.ones(count, np.bool_)
         self._plain = self._good.copy()
-        self._several = spanning_records(lines, width=rules.width, longest=rules.longest_record)
+        self._several = spanning_records(
+            lines, width=rules.width, longest_record=rules.longest_record, longest_cell=rules.longest_cell
+        )
         for first, last in zip(*self._several, strict=True):
             self._good[first] = True
             self._plain[first : last + 1] = True
             self._begins[first + 1 : last + 1] = False
-        self._suspects = np.flatnonzero(~self._plain)
+        self._is_empty = lines.starts == lines.ends
+        self._suspects = np.flatnonzero(~(self._plain | self._is_empty))
         self._stop = count
+        self._is_readable = not (lines.undecodable.any() or lines.nul.any())
         self._resume = 0
         self._blank = self._blank_lines = 0
         self._odd: list[_Odd] = []
@@ -191,9 +195,7 @@ class _Splitting:
         ):
             if line < self._resume:
                 continue
-            if start == end:
-                self._take_blank(line, line)
-            elif is_simple:
+            if is_simple:
                 self._judge_width(line, line, self._data[start:end], width)
             elif not self._judge(line, self._data[start:end]):
                 self._stop = line
@@ -204,6 +206,7 @@ class _Splitting:
         self._good[self._stop :] = False
         tail = self._empty_tail()
         self._begins[self._stop - tail :] = False
+        empty = int(np.count_nonzero(self._begins & self._is_empty))
         return Split(
             data=self._data,
             lines=self._lines,
@@ -214,13 +217,13 @@ class _Splitting:
             several=self._several,
             odd=self._odd,
             problems=self._problems,
-            blank=self._blank - tail,
-            blank_lines=self._blank_lines - tail,
+            blank=self._blank + empty,
+            blank_lines=self._blank_lines + empty,
             empty_tail=tail,
         )
 
     def _empty_tail(self) -> int:
-        has_text = np.flatnonzero(self._lines.ends[: self._stop] > self._lines.starts[: self._stop])
+        has_text = np.flatnonzero(~self._is_empty[: self._stop])
         return self._stop - (int(has_text[-1]) + 1 if has_text.size else 0)
 
     def _judge(self, line: int, text: bytes) -> bool:
@@ -283,6 +286,8 @@ class _Splitting:
 
     def _unreadable(self, first: int, last: int) -> str | None:
         """Why the lines cannot be read at all, if so."""
+        if self._is_readable:
+            return None
         span = slice(first, last + 1)
         if self._lines.undecodable[span].any():
             return "bad_encoding"

@@ -14,13 +14,14 @@ MANY: Final = 256
 """With fewer lines than this that leave a quote open, looking at each of them is faster."""
 
 
-def spanning_records(lines: Lines, *, width: int, longest: int) -> tuple[Ints, Ints]:
+def spanning_records(lines: Lines, *, width: int, longest_record: int, longest_cell: int) -> tuple[Ints, Ints]:
     """The first and the last lines of good records that have several; not necessarily all of them.
 
     Args:
         lines: the lines of a block.
         width: the number of cells that a record must have.
-        longest: bytes that a record may have.
+        longest_record: bytes that a record may have; beyond them its quotes are in disorder.
+        longest_cell: bytes that a cell may have; records with more are left to a closer look.
     """
     is_odd = (lines.quotes & 1).astype(np.bool_)
     if np.count_nonzero(is_odd) < MANY or lines.marks.lone_cr.size:
@@ -28,16 +29,16 @@ def spanning_records(lines: Lines, *, width: int, longest: int) -> tuple[Ints, I
     firsts, lasts = _stretches(is_odd, lines.perfect)
     widths, _, in_order = quoting(lines.marks, lines.marks.line_ends[lasts])
     size = lines.ends[lasts] - lines.starts[firsts]
-    in_order &= size <= longest
-    unsound = np.concatenate((np.zeros(1, np.int64), np.cumsum(~lines.sound)))
-    good = in_order & (widths == width) & (lasts > firsts) & (unsound[lasts + 1] == unsound[firsts])
-    good &= ~_behind_disorder(in_order, lines.perfect[firsts])
+    in_order &= size <= longest_record
+    unsound = np.concatenate((np.zeros(1, np.int64), np.cumsum(~lines.sound, dtype=np.int64)))
+    good = in_order & (widths == width) & (lasts > firsts) & (size <= longest_cell)
+    good &= (unsound[lasts + 1] == unsound[firsts]) & ~_behind_disorder(in_order, lines.perfect[firsts])
     return firsts[good], lasts[good]
 
 
 def _stretches(is_odd: Flags, perfect: Flags) -> tuple[Ints, Ints]:
     """The first and last lines of the stretches that an even number of quotes, or a perfect line, ends."""
-    quotes = np.cumsum(is_odd)
+    quotes = np.cumsum(is_odd, dtype=np.int64)
     quotes -= _at_last(quotes, perfect)
     begins = np.ones(is_odd.size, np.bool_)
     begins[1:] = (quotes[:-1] & 1) == 0
@@ -48,7 +49,7 @@ def _stretches(is_odd: Flags, perfect: Flags) -> tuple[Ints, Ints]:
 
 def _behind_disorder(in_order: Flags, perfect: Flags) -> Flags:
     """Which stretches have one that is not in order between them and the last perfect line."""
-    disorder = np.cumsum(~in_order)
+    disorder = np.cumsum(~in_order, dtype=np.int64)
     return disorder > _at_last(disorder, perfect)
 
 
