@@ -12,10 +12,10 @@ import polars as pl
 
 from importer.examining import Examination, Source, examine
 from importer.format import Format
+from importer.grammar import WHITE_SPACE
 from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
 from importer.reading import Limits
 from importer.reporting import write_report
-from importer.validating import WHITE_SPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +87,8 @@ def _refused(path: Path, refusal: Refusal) -> Checked:
 def _checked(path: Path, examination: Examination) -> Checked:
     return Checked(
         file=path.name,
-        encoding=examination.encoding,
-        separator=examination.separator,
+        encoding=examination.dialect.encoding,
+        separator=examination.dialect.separator,
         counts=examination.counts,
         warnings=examination.warnings,
         refused=None,

@@ -6,6 +6,7 @@ storing) because another user has it. Only hashes of unique values stay in memor
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import Self
 
 import polars as pl
 
+from importer.dialect import Dialect
 from importer.format import CLEAR, NEVER_IMPORTED, Format, comparison_column, normalised
 from importer.header import Header, match_header
 from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
-from importer.reading import Block, Limits, Reject, UserFile, open_user_file
+from importer.reading import BLOCK_BYTES, Block, Limits, Reject, UserFile, open_user_file
 from importer.reasons import row_reason
 from importer.spooling import Spool
-from importer.validating import FAILURES, Validator, failures_frame, in_order, sentence
+from importer.validating import FAILURES, Validator, Verdict, failures_frame, in_order, sentence
 
 HIDDEN_LINE = "(not shown, because the file has a password column)"
 
@@ -29,12 +31,16 @@ _LISTED_REASONS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file to examine: bytes that nobody else can change, and the name its sender gave them."""
+    """A file to examine: bytes that nobody else can change, and the name its sender gave them.
+
+    `block_bytes` are read at once; it changes nothing but speed.
+    """
 
     path: Path
     name: str
     format: Format
     limits: Limits
+    block_bytes: int = BLOCK_BYTES
 
     def open(self) -> UserFile:
         """Read it from the start.
@@ -42,26 +48,43 @@ class Source:
         Raises:
             FileRefused: it is not a user file at all.
         """
-        return open_user_file(self.path, name=self.name, known_names=self.format.known_names, limits=self.limits)
+        return open_user_file(
+            self.path,
+            name=self.name,
+            known_names=self.format.known_names,
+            limits=self.limits,
+            block_bytes=self.block_bytes,
+        )
 
 
 class Examination:
     """What became of each record of a file. A context manager that owns files in `spool_directory`."""
 
-    def __init__(self, source: Source, header: Header, separator: str, encoding: str, spool_directory: Path) -> None:
+    def __init__(
+        self,
+        source: Source,
+        header: Header,
+        dialect: Dialect,
+        validator: Validator,
+        *,
+        spool_directory: Path,
+        keep_accepted: bool,
+    ) -> None:
         self.source = source
         self.header = header
-        self.separator = separator
-        self.encoding = encoding
+        self.dialect = dialect
         self.warnings: tuple[Finding, ...] = ()
         self._records = self._early = self._blank = 0
         self._late = pl.DataFrame(schema=FAILURES)
+        self._validator = validator
         self._unsplit = _unsplit_line(header)
         self._resources = ExitStack()
-        self._accepted, self._failed, self._reasons = (
-            self._resources.enter_context(Spool(spool_directory / f".spool-{name}"))
-            for name in ("accepted", "failed", "reasons")
+        self._failed, self._reasons = (
+            self._resources.enter_context(Spool(spool_directory / name)) for name in ("failed", "reasons")
         )
+        self._accepted: Spool | None = None
+        if keep_accepted:
+            self._accepted = self._resources.enter_context(Spool(spool_directory / "accepted"))
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +105,14 @@ class Examination:
             blank=self._blank,
         )
 
-    def add(self, block: Block, validator: Validator) -> pl.DataFrame:
+    def add(self, block: Block) -> pl.DataFrame:
         """Judge one block; returns its accepted rows."""
-        verdict = validator.validate(block.frame)
+        verdict = self._judge(block)
         reasons = in_order([verdict.failures, _reject_reasons(block.rejects)])
         failed_rows = reasons.select("row").unique()
         cells = pl.concat([self._cells(block.frame, failed_rows), self._rejected(block.rejects)]).sort("row")
-        self._accepted.append(verdict.accepted)
+        if self._accepted is not None:
+            self._accepted.append(verdict.accepted)
         self._failed.append(cells)
         self._reasons.append(reasons)
         self._records += block.frame.height + len(block.rejects) + block.blank
@@ -106,8 +130,13 @@ class Examination:
     def accepted(self) -> Iterator[pl.DataFrame]:
         """The accepted rows as `Verdict.accepted` has them, a block at a time."""
         late = self._late.select("row").unique()
-        for frame in self._accepted.frames():
+        for frame in self._judged_again() if self._accepted is None else self._accepted.frames():
             yield frame.join(late, on="row", how="anti") if late.height else frame
+
+    def _judged_again(self) -> Iterator[pl.DataFrame]:
+        with self.source.open() as file:
+            for block in file.blocks():
+                yield self._judge(block).accepted
 
     def failed(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """For each block its failed rows (row, line, cells, import_line) and their reasons, both sorted by row."""
@@ -138,6 +167,9 @@ class Examination:
             for code, column, count, row, message in total.iter_rows()
         )
 
+    def _judge(self, block: Block) -> Verdict:
+        return self._validator.validate(block.frame, may_hold_controls=block.may_hold_controls)
+
     def _cells(self, frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Those rows of a block as the sender wrote them, without what is never reported."""
         return frame.join(rows, on="row", how="semi").select(
@@ -156,7 +188,7 @@ class Examination:
                 "row": [reject.row for reject in rejects],
                 "line": [reject.line for reject in rejects],
                 **{cell: [None] * len(rejects) for cell in cells},
-                "import_line": [HIDDEN_LINE if hidden else reject.text for reject in rejects],
+                "import_line": [HIDDEN_LINE if hidden else _without_nul(reject.text) for reject in rejects],
             },
             schema={"row": pl.Int64, "line": pl.Int64, **dict.fromkeys([*cells, "import_line"], pl.String)},
         )
@@ -206,37 +238,60 @@ class _UniqueValues:
 
 
 def examine(
-    source: Source, *, today: dt.date, spool_directory: Path, progress: Callable[[int, int], None] | None = None
+    source: Source,
+    *,
+    today: dt.date,
+    spool_directory: Path,
+    keep_accepted: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
     """Read and judge a file.
 
     Args:
         source: what to examine.
         today: dates of birth are not after it.
-        spool_directory: a directory of the caller's, on a disk with room for the file twice.
+        spool_directory: an empty directory of the caller's, on a disk with room for the file twice.
+        keep_accepted: whether accepted rows wait on disk; otherwise each use of them reads the file again.
         progress: told the bytes read so far and the bytes in all, after each block.
 
     Raises:
         FileRefused: the file as a whole cannot be imported.
         OSError: the disk is full or broken.
     """
-    with source.open() as file:
+    with source.open() as file, ExitStack() as on_error:
         header = match_header(file.header, source.format)
         if isinstance(header, Refusal):
             raise FileRefused(header)
         validator = Validator(source.format, header, today=today)
-        examination = Examination(source, header, file.dialect.separator, file.dialect.encoding, spool_directory)
-        with ExitStack() as on_error:
-            on_error.enter_context(examination)
-            unique = _UniqueValues(source.format, header)
-            for block in file.blocks():
-                unique.add(examination.add(block, validator))
-                if progress is not None:
-                    progress(file.bytes_read, file.total_bytes)
-            examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
-            examination.fail(unique.duplicates(examination.accepted))
-            on_error.pop_all()
+        examination = Examination(
+            source, header, file.dialect, validator, spool_directory=spool_directory, keep_accepted=keep_accepted
+        )
+        on_error.enter_context(examination)
+        unique = _UniqueValues(source.format, header)
+        for _ in _one_ahead(file.blocks(), lambda block: unique.add(examination.add(block))):
+            if progress is not None:
+                progress(file.bytes_read, file.total_bytes)
+        examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
+        examination.fail(unique.duplicates(examination.accepted))
+        on_error.pop_all()
     return examination
+
+
+def _one_ahead(blocks: Iterator[Block], judge: Callable[[Block], None]) -> Iterator[None]:
+    """Judge each block on another thread while the next one is read."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge") as thread:
+        before: Future[None] | None = None
+        for block in blocks:
+            if before is not None:
+                yield before.result()
+            before = thread.submit(judge, block)
+        if before is not None:
+            yield before.result()
+
+
+def _without_nul(text: str) -> str:
+    r"""The text with NUL as `\x00`, like all that is no text: left as it is, it would fail the corrected row again."""
+    return text.replace("\0", r"\x00")
 
 
 def _unsplit_line(header: Header) -> pl.Expr:

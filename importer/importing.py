@@ -104,10 +104,7 @@ class Importer:
                 taken.append((claimed, seen))
             else:
                 yield claimed
-        if taken:
-            self._clock.pause()
-        for claim, seen_before in taken:
-            yield from self._import(claim, seen_before, format_)
+        yield from self._import_taken(taken, format_)
 
     def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
         """Finish what an earlier run, or an outage, left half done.
@@ -120,18 +117,28 @@ class Importer:
         for entry in self._store.unarchived(client):
             yield self._archive(left.get(entry.claim.id, entry.claim), entry)
         format_ = self._store.known_format()
+        unknown: list[tuple[Claim, Fingerprint]] = []
         for claim in left.values():
             known = self._store.entry(claim)
             if known is None:
-                yield from self._import(claim, None, format_)
+                unknown.append((claim, claiming.fingerprint(claim.original.lstat())))
+            elif known.is_quarantined:
+                yield self._set_aside(claim)
             elif known.is_archived:
                 claiming.release(claim)
+        yield from self._import_taken(unknown, format_)
+
+    def _import_taken(self, taken: Sequence[tuple[Claim, Fingerprint]], format_: Format) -> Iterator[Outcome]:
+        if taken:
+            self._clock.pause()
+        for claim, seen in taken:
+            yield from self._import(claim, seen, format_)
 
     def _claim(self, client: str, directory: Path, name: str) -> Claim | NotTaken:
         id_ = claiming.claim_id(self._clock.now(), self._clock.token())
         return claiming.claim(Claim(id=id_, client=client, directory=directory, name=name))
 
-    def _import(self, claim: Claim, seen: Fingerprint | None, format_: Format) -> Iterator[Outcome]:
+    def _import(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
         attempt = claiming.count_attempt(claim)
         if attempt > MAX_ATTEMPTS:
             yield self._quarantine(claim)
@@ -143,14 +150,14 @@ class Importer:
                 claiming.uncount_attempt(claim)
             raise
 
-    def _attempt(self, claim: Claim, seen: Fingerprint | None, format_: Format) -> Iterator[Outcome]:
+    def _attempt(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
         yield self._take(claim, seen, format_)
         entry = self._store.entry(claim)
         if entry is not None:
             yield self._archive(claim, entry)
 
     def _take(
-        self, claim: Claim, seen: Fingerprint | None, format_: Format
+        self, claim: Claim, seen: Fingerprint, format_: Format
     ) -> Imported | Refused | Returned | Superseded | NotTaken:
         started = self._clock.elapsed()
         copied: Copied | None = None
@@ -170,7 +177,7 @@ class Importer:
         today = self._clock.now().date()
         with (
             TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
-            examine(source, today=today, spool_directory=Path(spool)) as examination,
+            examine(source, today=today, spool_directory=Path(spool), keep_accepted=True) as examination,
         ):
             return self._store.import_users(
                 claim,
@@ -199,9 +206,12 @@ class Importer:
         return Archived(claim=claim, archive=entry.archive, report=entry.report)
 
     def _quarantine(self, claim: Claim) -> Quarantined:
-        done = self._store.quarantine(claim, MAX_ATTEMPTS, at=self._clock.now())
+        self._store.quarantine(claim, at=self._clock.now())
+        return self._set_aside(claim)
+
+    def _set_aside(self, claim: Claim) -> Quarantined:
         claiming.quarantine(claim, f"Its import ended the importing process {MAX_ATTEMPTS} times.")
-        return done
+        return Quarantined(claim=claim, attempts=MAX_ATTEMPTS)
 
 
 def _unreadable(claim: Claim) -> NotTaken:

@@ -4,6 +4,7 @@ The parser (polars) sees nothing but records that were proven to be well-formed 
 must find exactly as many.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,8 @@ from importer.transcoding import shown_size, shown_text
 SHOWN_BYTES: Final = 65_536
 """How much of a rejected record's text is kept."""
 
+_C0: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
+_C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 _BOM: Final = b"\xef\xbb\xbf"
 _NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
 """What our own report adds does not make a row one that says something."""
@@ -54,11 +57,14 @@ class Block:
         frame: the good ones in file order: `row` and `line` (Int64), then `c0`, `c1` … (String, never null).
         rejects: those that could not be read, in file order.
         blank: how many were blank.
+        may_hold_controls: whether a good record may have a control character, other than tab and line breaks; False
+            is certain, and spares looking at each cell.
     """
 
     frame: pl.DataFrame
     rejects: tuple[Reject, ...]
     blank: int
+    may_hold_controls: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,8 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     """
     rows = row - 1 + np.cumsum(split.begins, dtype=np.int64)
     firsts = np.flatnonzero(split.good)
-    frame = numbered_frame(split.good_text(), shape, rows[firsts], firsts + line)
+    text = split.good_text()
+    frame = numbered_frame(text, shape, rows[firsts], firsts + line)
     surplus = with_surplus(frame, shape)
     frame = without(frame, surplus)
     blank = blank_rows(frame, shape)
@@ -109,7 +116,13 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
         frame=without(frame, repeated).select("row", "line", *shape.columns[: len(shape.names)]),
         rejects=tuple(rejects),
         blank=split.blank + blank.height,
+        may_hold_controls=_has_controls(text),
     )
+
+
+def _has_controls(text: bytes) -> bool:
+    """Whether UTF-8 text has characters of the category Cc that no good cell may have."""
+    return len(text.translate(None, _C0)) < len(text) or (b"\xc2" in text and _C1.search(text) is not None)
 
 
 def numbered_frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:

@@ -23,7 +23,7 @@ def write_report(examination: Examination, path: Path) -> None:
     Raises:
         OSError: the disk is full or broken.
     """
-    separator = ";" if examination.separator == ";" else ","
+    separator = ";" if examination.dialect.separator == ";" else ","
     with path.open("wb") as file:
         file.write(_header(examination, separator))
         for frame in report_frames(examination):

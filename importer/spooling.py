@@ -35,7 +35,7 @@ class Spool:
             OSError: the disk is full or broken.
         """
         stream = io.BytesIO()
-        frame.write_ipc_stream(stream)
+        frame.write_ipc_stream(stream, compression="lz4")
         self._file.seek(0, io.SEEK_END)
         self._sizes.append(self._file.write(stream.getbuffer()))
 

@@ -19,9 +19,6 @@ from importer.model import Finding
 from importer.patterns import whole
 from importer.reasons import ROW_SENTENCES, SHOWN_CHARACTERS, warning
 
-WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-"""Unicode White_Space; U+001C-1F, which Python's strip() also takes, are not in it."""
-
 FAILURES = {"row": pl.Int64, "position": pl.Int64, "code": pl.String, "column": pl.String, "message": pl.String}
 """Schema of a failures frame: a line for each reason of each failed row."""
 
@@ -104,22 +101,30 @@ class Validator:
                 label = self._header.label(column.name)
                 yield warning("unchecked_lookup", column=label, noun=lookup.noun)
 
-    def validate(self, block: pl.DataFrame) -> Verdict:
-        """Judge a block of records; its columns are row, line and c0 … c(n-1), text without nulls."""
-        cells = self._cells(block)
+    def validate(self, block: pl.DataFrame, *, may_hold_controls: bool = True) -> Verdict:
+        """Judge a block of records.
+
+        Args:
+            block: row, line and c0 … c(n-1), text without nulls.
+            may_hold_controls: False where it is known that no cell has a control character.
+        """
+        cells = self._cells(block, may_hold_controls=may_hold_controls)
         broken = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(self._rules))
         failures = [self._failures(cells, rule, broken[str(number)]) for number, rule in enumerate(self._rules)]
         good = cells.filter(~broken.select(pl.any_horizontal(pl.all())).to_series()) if self._rules else cells
         return Verdict(accepted=good.select(self._stored()), failures=in_order(failures))
 
-    def _cells(self, block: pl.DataFrame) -> pl.DataFrame:
+    def _cells(self, block: pl.DataFrame, *, may_hold_controls: bool) -> pl.DataFrame:
         """Row, line, and for each column: its trimmed text, what it maps to, and whether it holds controls."""
         raw = {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in self._columns}
         texts = block.select(
             "row",
             "line",
-            *(_none_if_empty(cell.str.strip_chars(WHITE_SPACE)).alias(name) for name, cell in raw.items()),
-            *(cell.str.contains(_CONTROL).alias(_control(name)) for name, cell in raw.items()),
+            *(_none_if_empty(cell.str.strip_chars()).alias(name) for name, cell in raw.items()),
+            *(
+                _has_control(cell, may_hold_controls=may_hold_controls).alias(_control(name))
+                for name, cell in raw.items()
+            ),
         )
         return texts.with_columns(
             self._mapped(column, _given(column)).alias(_mapped_name(column)) for column in self._columns
@@ -256,6 +261,10 @@ def _control(name: str) -> str:
 
 def _mapped_name(column: Column) -> str:
     return f"{column.name}|mapped"
+
+
+def _has_control(cell: pl.Expr, *, may_hold_controls: bool) -> pl.Expr:
+    return cell.str.contains(_CONTROL) if may_hold_controls else pl.lit(value=False)
 
 
 def _none_if_empty(text: pl.Expr) -> pl.Expr:
