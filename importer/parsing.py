@@ -25,6 +25,12 @@ SHOWN_BYTES: Final = 65_536
 
 _C0: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
+_ENCODING_NAMES: Final[Mapping[Encoding, str]] = {
+    "utf-8": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "windows-1252": "Windows-1252",
+}
 _BOM: Final = b"\xef\xbb\xbf"
 _NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
 """What our own report adds does not make a row one that says something."""
@@ -224,7 +230,7 @@ def _facts(problem: Problem, shape: Shape) -> Mapping[str, object]:
         case "too_few_cells" | "too_many_cells":
             return {"cells": problem.cells, "expected": shape.rules.width}
         case "bad_encoding":
-            return {"encoding": shape.encoding}
+            return {"encoding": _ENCODING_NAMES[shape.encoding]}
         case "too_large":
             return {"limit": shown_size(shape.rules.longest_cell if problem.cells else shape.rules.longest_record)}
     return {}
