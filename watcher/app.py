@@ -35,6 +35,9 @@ CLIENT = "default"
 DRAIN_SECONDS = 25.0
 """How long the file in hand may take after SIGTERM; the service is gone within 30 s."""
 
+ONCE_PATIENCE_SECONDS = 60.0
+"""How long a single run waits for a database that is out."""
+
 log = structlog.get_logger()
 
 
@@ -110,12 +113,13 @@ class Service:
         """Import what lies in the directory now, once its quiet time is over, deliver the mail, and end.
 
         Raises:
+            OutageError: the database is out.
             UnusableFormatError: the format file's patterns are not understood.
         """
         self._obey_signals()
         self._log_start()
         try:
-            await self._imports.prepare()
+            await self._imports.prepare(patience=ONCE_PATIENCE_SECONDS)
             await self._intake.settle(self._stopping)
             await self._imports.drain(self._stopping)
             await self._delivery.once()

@@ -1,8 +1,10 @@
-"""The command line. Exit codes: 0 done, 3 wrong usage or settings, 75 already running; `check` adds 1 and 2."""
+"""The command line. Exit codes are in the help of each command."""
 
 import asyncio
+import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,9 +15,9 @@ from importer.format_file import FormatMistakesError, load_format
 from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories, utc_now
 from watcher.logs import configure_logs, place
 from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
-from watcher.worker import UnusableFormatError
+from watcher.worker import OutageError, UnusableFormatError
 
-SOME_FAILED, REFUSED, USAGE, BUG, ALREADY_RUNNING = 1, 2, 3, 70, 75
+SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG, ALREADY_RUNNING = 1, 2, 3, 69, 70, 75
 _PROGRESS_BYTES = 8 << 20
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -29,7 +31,7 @@ def userdrop() -> None:
 
     Settings come from environment variables; `userdrop settings` shows them.
 
-    Exit codes: 0 done, 3 wrong usage or settings, 70 a bug, 75 another instance is running.
+    Exit codes: 0 done, 3 wrong usage or settings, 69 database or disk out, 70 a bug, 75 another instance is running.
     """
 
 
@@ -53,6 +55,8 @@ def run(*, once: bool) -> None:
         asyncio.run(_serve(settings, format_, once=once))
     except UnusableFormatError as error:
         _fail("\n".join(error.mistakes), USAGE)
+    except OutageError as outage:
+        _fail(f"the {outage.kind.value} is out: {outage.detail}; nothing is lost, run it again", UNAVAILABLE)
     except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
         _fail(f"a bug has ended the service {place(error)}; nothing is lost, start it again", BUG)
     finally:
@@ -85,7 +89,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
     from watcher.presenting import checked_summary  # noqa: PLC0415
 
     settings, format_ = _loaded()
-    if mistakes := [*pattern_mistakes(format_)]:
+    if mistakes := [*_mistaken_paths(file, accepted, failed), *pattern_mistakes(format_)]:
         _fail("\n".join(mistakes), USAGE)
     try:
         with _Progress(file) as progress:
@@ -100,7 +104,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
                 progress=progress,
             )
     except OSError as error:
-        _fail(f"{error.filename or file}: {error.strerror}", USAGE)
+        _fail(f"{error.filename or file}: {error.strerror or error}", USAGE)
     if not as_json:
         Console(soft_wrap=False).print(checked_summary(checked))
     sys.exit(REFUSED if checked.refused else SOME_FAILED if checked.counts.failed else 0)
@@ -140,14 +144,32 @@ def settings() -> None:
 
 def main() -> None:
     """Run a command; its mistakes are told in a sentence, not in a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        code = _run_command()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if sys.stdout is not None:  # what is left to write has nowhere to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", USAGE)
+    except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
+        _fail(f"a bug has ended the command {place(error)}", BUG)
+    sys.exit(code)
+
+
+def _run_command() -> int:
     try:
         code = userdrop.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        code = USAGE
+        return USAGE
     except click.Abort:
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    except SystemExit as end:
+        code = end.code
+    return code if isinstance(code, int) else 0
 
 
 async def _serve(settings: Settings, format_: Format, *, once: bool) -> None:
@@ -162,6 +184,14 @@ def _loaded() -> tuple[Settings, Format]:
         return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
     except (SettingsMistakesError, FormatMistakesError) as error:
         _fail("\n".join(error.mistakes), USAGE)
+
+
+def _mistaken_paths(file: Path, *outputs: Path | None) -> Iterator[str]:
+    if not file.is_file():
+        yield f"{file}: not a regular file"
+    paths = [path.resolve() for path in (file, *outputs) if path is not None]
+    if len(set(paths)) < len(paths):
+        yield "FILE, --accepted and --failed must be different files"
 
 
 def _fail(message: str, code: int) -> NoReturn:

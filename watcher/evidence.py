@@ -10,6 +10,9 @@ from importer.locking import is_being_written
 from importer.model import NotTakenWhy
 from watcher.model import Sighting
 
+_REPLACED = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR}
+"""What open(2) says of a link, a socket or a device that has taken the file's name meanwhile."""
+
 
 def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     """What is to be seen of a file now, or why it is none that could be imported.
@@ -19,16 +22,13 @@ def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     path = directory / name
     try:
         status = path.lstat()
-    except FileNotFoundError:
-        return NotTakenWhy.GONE
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        return NotTakenWhy.NOT_A_PLAIN_FILE
-    try:
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return NotTakenWhy.NOT_A_PLAIN_FILE
         is_locked = _is_locked(path)
-    except PermissionError:
-        return NotTakenWhy.UNREADABLE
+    except (FileNotFoundError, NotADirectoryError):
+        return NotTakenWhy.GONE
     except OSError as error:
-        return NotTakenWhy.GONE if error.errno == errno.ENOENT else NotTakenWhy.NOT_A_PLAIN_FILE
+        return NotTakenWhy.NOT_A_PLAIN_FILE if error.errno in _REPLACED else NotTakenWhy.UNREADABLE
     return Sighting(name=name, content=fingerprint(status), changed_ns=status.st_ctime_ns, is_locked=is_locked)
 
 

@@ -75,7 +75,7 @@ class Imports:
         self._released = released
         self._queue: asyncio.Queue[list[Group] | Tell] = asyncio.Queue()
         self._must_recover = True
-        self._is_out = False
+        self._outage: OutageError | None = None
         self.met_database = asyncio.Event()
 
     def add(self, batch: list[Group]) -> None:
@@ -95,14 +95,19 @@ class Imports:
         once = f"incomplete {self._client} {content.device} {content.inode} {content.size}"
         self._queue.put_nowait(Tell(notice=notice, once=once))
 
-    async def prepare(self) -> None:
-        """Bring the database up to date and finish what an earlier run left; waits as long as the database is out.
+    async def prepare(self, *, patience: float | None = None) -> None:
+        """Bring the database up to date and finish what an earlier run left.
+
+        Args:
+            patience: how many seconds to wait for a database that is out; None for ever.
 
         Raises:
             UnusableFormatError: the format file's patterns are not understood.
+            OutageError: patience has ended.
         """
-        await self._patiently(Prepare())
-        await self._recover()
+        await self._patiently(Prepare(), patience)
+        if not await self._recover() and patience is not None:
+            raise self._outage or OutageError(OutageKind.DISK, "recovery did not end")
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Import batches until `stopping`; the file in hand is finished."""
@@ -160,7 +165,7 @@ class Imports:
             if await self._do(Recover(client=self._client, directory=self._directory)) is not None:
                 self._told()
                 return True
-            if self._is_out:
+            if self._outage is not None:
                 return False
         return False
 
@@ -172,7 +177,8 @@ class Imports:
             async for outcome in self._worker.run(job):
                 done += self._tell(outcome)
         except OutageError as outage:
-            self._must_recover = self._is_out = True
+            self._must_recover = True
+            self._outage = outage
             log.error("import_interrupted", kind=outage.kind.value, error=outage.detail)
             self._alerts.open(_OUTAGES[outage.kind], detail=outage.detail)
             return None
@@ -183,18 +189,20 @@ class Imports:
             return None
         finally:
             self.met_database.set()
-        self._is_out = False
+        self._outage = None
         for kind in (AlertKind.DATABASE, AlertKind.DISK_FULL, AlertKind.WORKER):
             self._alerts.resolve(kind)
         return done
 
-    async def _patiently(self, job: Job) -> None:
+    async def _patiently(self, job: Job, patience: float | None = None) -> None:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_result(lambda done: done is None),
             wait=tenacity.wait_random_exponential(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS),
-            stop=tenacity.stop_never,
+            stop=tenacity.stop_never if patience is None else tenacity.stop_after_delay(patience),
+            retry_error_callback=lambda _: None,
         )
-        await retrying(self._do, job)
+        if await retrying(self._do, job) is None:
+            raise self._outage or OutageError(OutageKind.DATABASE, "the importing process keeps dying")
 
     def _tell(self, outcome: Outcome) -> int:
         """Log an outcome; 1 where a file has reached its end."""

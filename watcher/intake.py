@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from importer.model import NotTakenWhy, shown_name
+from importer.model import Fingerprint, NotTakenWhy, shown_name
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.batching import groups, seconds_to_tick
@@ -28,8 +28,6 @@ LONGEST_WAIT_SECONDS = 30.0
 LOG_POLL_SECONDS = 1.0
 DEAF_SCAN_SECONDS = 5.0
 """How often the directory is scanned while no events come from it."""
-
-_UNREADABLE = NotTakenWhy.UNREADABLE
 
 log = structlog.get_logger()
 
@@ -79,7 +77,8 @@ class Intake:
         self._watched: dict[str, Watched] = {}
         self._deadlines: dict[str, float] = {}
         self._settled: dict[str, Upload] = {}
-        self._held: set[str] = set()
+        self._held: dict[str, Fingerprint] = {}
+        self._not_taken: dict[str, NotTakenWhy] = {}
         self._handed_on: set[str] = set()
         self._renamed: set[str] = set()
         self._released: set[str] = set()
@@ -175,7 +174,7 @@ class Intake:
             await self._rescan()
             return
         marks = self._watch.drain()
-        self._renamed |= marks.renamed
+        self._renamed |= {name for name in marks.renamed if is_candidate(name)}
         if marks.everything:
             await self._rescan()
             return
@@ -191,12 +190,12 @@ class Intake:
     async def _rescan(self) -> None:
         await self._keep_watching()
         found = await self._scanned()
-        if found is None:
-            return
-        self._tell_odd(found.odd)
-        for name in self._watched.keys() - set(found.candidates):
+        there = set() if found is None else set(found.candidates)
+        for name in (self._watched.keys() | self._not_taken.keys()) - there:
             self._forget(name)
-        await self._look_at(found.candidates)
+        if found is not None:
+            await self._look_at(found.candidates)
+            self._tell_odd(sorted([*found.odd, *self._refused(NotTakenWhy.NOT_A_PLAIN_FILE)]))
 
     async def _keep_watching(self) -> None:
         if self._watch is not None and self._watch.is_healthy():
@@ -224,7 +223,7 @@ class Intake:
         self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY, self._client)
         return found
 
-    def _tell_odd(self, odd: tuple[str, ...]) -> None:
+    def _tell_odd(self, odd: list[str]) -> None:
         if odd:
             self._alerts.open(AlertKind.ODD_FILE, self._client, ", ".join(shown_name(name) for name in odd[:10]))
         else:
@@ -232,18 +231,25 @@ class Intake:
 
     async def _look_at(self, names: Iterable[str]) -> None:
         wanted = {name for name in (*names, *await self._logged()) if is_candidate(name)} - self._handed_on
+        there = wanted | self._watched.keys() | self._handed_on
         looks = await asyncio.to_thread(lambda: [(name, look_at(self._directory, name)) for name in sorted(wanted)])
         for name, seen in looks:
             if isinstance(seen, Sighting):
-                self._apply(self._with_hints(seen))
+                self._not_taken.pop(name, None)
+                self._apply(self._with_hints(seen, there))
             else:
                 self._forget(name)
-        self._tell_unreadable([seen for _, seen in looks], [name for name, seen in looks if seen is _UNREADABLE])
+                self._renamed.discard(name)
+                self._not_taken |= {} if seen is NotTakenWhy.GONE else {name: seen}
+        self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))
 
-    def _tell_unreadable(self, looks: list[Sighting | NotTakenWhy], unreadable: list[str]) -> None:
+    def _refused(self, why: NotTakenWhy) -> list[str]:
+        return [name for name, its in self._not_taken.items() if its is why]
+
+    def _tell_unreadable(self, unreadable: list[str]) -> None:
         if unreadable:
             self._alerts.open(AlertKind.UNREADABLE_FILE, self._client, ", ".join(map(shown_name, unreadable[:10])))
-        elif any(isinstance(seen, Sighting) for seen in looks):
+        else:
             self._alerts.resolve(AlertKind.UNREADABLE_FILE, self._client)
 
     async def _logged(self) -> list[str]:
@@ -256,12 +262,12 @@ class Intake:
             log.warning("server_log_unreadable", error=error.strerror)
             return []
 
-    def _with_hints(self, seen: Sighting) -> Sighting:
+    def _with_hints(self, seen: Sighting, there: set[str]) -> Sighting:
         came_by_rename = seen.name in self._renamed
         self._renamed.discard(seen.name)
         verdict = None
         if self._verdicts is not None:
-            verdict = self._verdicts.take(seen.name, seen.content.size, [*self._watched])
+            verdict = self._verdicts.take(seen.name, seen.content.size, there)
         return replace(seen, came_by_rename=came_by_rename, verdict=verdict)
 
     def _apply(self, seen: Sighting) -> None:
@@ -273,7 +279,7 @@ class Intake:
         match decide(watched, self._patience, self._elapsed()):
             case Waiting(until):
                 self._settled.pop(seen.name, None)
-                self._held.discard(seen.name)
+                self._held.pop(seen.name, None)
                 self._deadlines[seen.name] = until
             case Settled(evidence):
                 self._settle(Upload(client=self._client, sighting=seen, evidence=evidence))
@@ -282,7 +288,7 @@ class Intake:
 
     def _settle(self, upload: Upload) -> None:
         self._deadlines.pop(upload.name, None)
-        self._held.discard(upload.name)
+        self._held.pop(upload.name, None)
         if upload.name not in self._settled:
             log.info(
                 "upload_settled",
@@ -296,8 +302,8 @@ class Intake:
     def _hold_back(self, seen: Sighting) -> None:
         self._deadlines.pop(seen.name, None)
         self._settled.pop(seen.name, None)
-        if seen.name not in self._held:
-            self._held.add(seen.name)
+        if self._held.get(seen.name) != seen.content:
+            self._held[seen.name] = seen.content
             log.warning("upload_held", client=self._client, file=shown_name(seen.name), size=seen.content.size)
             self._hold(seen)
 
@@ -305,4 +311,5 @@ class Intake:
         self._watched.pop(name, None)
         self._deadlines.pop(name, None)
         self._settled.pop(name, None)
-        self._held.discard(name)
+        self._held.pop(name, None)
+        self._not_taken.pop(name, None)

@@ -1,5 +1,6 @@
 """Logs: one JSON object a line on stdout, or coloured text on a terminal. The events are in `watcher.catalogue`."""
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -8,6 +9,13 @@ from typing import Any, Literal, TextIO
 import structlog
 
 Format = Literal["auto", "json", "console"]
+
+
+class _Nowhere(io.StringIO):
+    """Keeps nothing."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 class _Tolerant:
@@ -29,14 +37,15 @@ class _Tolerant:
             return
 
 
-def configure_logs(*, level: str, form: Format, stream: TextIO = sys.stdout) -> None:
+def configure_logs(*, level: str, form: Format, stream: TextIO | None = None) -> None:
     """Send structlog's events, and warnings of libraries, to the stream.
 
     Args:
         level: debug, info, warning or error.
         form: json; console for people; auto for console on a terminal.
-        stream: standard output.
+        stream: standard output by default, and nowhere where that is closed.
     """
+    stream = stream or sys.stdout or _Nowhere()
     is_console = form == "console" or (form == "auto" and stream.isatty())
     tolerant: Any = _Tolerant(stream)
     shared: list[structlog.typing.Processor] = [

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from importer.checking import Checked
 from importer.format import Column, Format, date_words
-from importer.model import ReasonCount
+from importer.model import ReasonCount, shown_name
 
 _KIND_RULES = {
     "text": "",
@@ -24,10 +24,11 @@ _COLUMN_TITLES = ("column", "also called", "needed", "max", "rule")
 
 def checked_summary(checked: Checked) -> RenderableType:
     """A check's verdict: the counts, what to correct with the most frequent first, and the warnings."""
+    name = shown_name(checked.file)
     if checked.refused is not None:
-        return Text(f"{checked.file} would be refused: {checked.refused.message}", style="red")
+        return Text(f"{name} would be refused: {checked.refused.message}", style="red")
     counts = checked.counts
-    line = f"{checked.file}: {counts.records:,} rows, {counts.accepted:,} accepted, {counts.failed:,} failed"
+    line = f"{name}: {counts.records:,} rows, {counts.accepted:,} accepted, {counts.failed:,} failed"
     head = Text(line + (f", {counts.blank:,} blank" if counts.blank else ""), style="red" if counts.failed else "green")
     parts: list[RenderableType] = [head]
     if checked.reasons:

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from watcher.model import ServerVerdict
 
-_LINE = re.compile(rb'\] (OK|FAIL) UPLOAD: Client "[^"]*", "(.*)"(?:, (\d+) bytes)?, [\d.]+Kbyte/sec\s*$')
+_LINE = re.compile(rb'[^"]*\] (OK|FAIL) UPLOAD: Client "[^"]*", "(.*)"(?:, (\d+) bytes)?, [\d.]+Kbyte/sec\s*$')
+"""Nothing quoted stands before the result: the name in another kind of line may look like this one."""
 _REPLAYED_BYTES = 4 << 20
 _MOST_PENDING = 10_000
 
@@ -43,20 +44,43 @@ def logged_path(path: str) -> bytes:
 
 def parse(line: bytes, *, is_live: bool) -> Transfer | None:
     """The transfer that a line of the log tells of, None where it tells of something else."""
-    found = _LINE.search(line)
+    found = _LINE.match(line)
     if found is None:
         return None
     result, path, size = found.groups()
     return Transfer(
-        path=logged_path(os.path.normpath(PurePosixPath("/") / os.fsdecode(path))),
+        path=logged_path(os.path.normpath("/" + os.fsdecode(path).lstrip("/"))),
         verdict=ServerVerdict.OK if result == b"OK" else ServerVerdict.FAILED,
         size=None if size is None else int(size),
         is_live=is_live,
     )
 
 
+class _Tail:
+    """The lines that are appended to an open file."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self.file = file
+        self._rest = b""
+
+    def lines(self) -> list[bytes]:
+        *lines, self._rest = (self._rest + self.file.read()).split(b"\n")
+        return lines
+
+    def is_at(self, path: Path) -> bool:
+        """Whether this file still has that name, or nothing has it, and was not truncated."""
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            return True
+        ours = os.fstat(self.file.fileno())
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) and there.st_size >= self.file.tell()
+
+
 class ServerLog:
     """Follows the log over rotation by rename and by truncation.
+
+    Sessions that were there before a rotation go on writing to the old file, so that is read until the next one.
 
     Args:
         path: vsftpd_log_file; it may not exist yet.
@@ -64,8 +88,7 @@ class ServerLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BufferedReader | None = None
-        self._rest = b""
+        self._tails: list[_Tail] = []
         self._is_live = False
 
     def poll(self) -> list[Transfer]:
@@ -74,10 +97,8 @@ class ServerLog:
         Raises:
             OSError: the log may not be read.
         """
-        lines: list[bytes] = []
-        if self._file is not None:
-            lines += self._read_lines(self._file)
-        if self._file is None or self._was_rotated(self._file):
+        lines = [line for tail in self._tails for line in tail.lines()]
+        if not self._tails or not self._tails[-1].is_at(self._path):
             lines += self._reopen()
         found = [parse(line, is_live=self._is_live) for line in lines]
         self._is_live = True
@@ -85,32 +106,23 @@ class ServerLog:
 
     def close(self) -> None:
         """Let go of the log."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._keep(0)
 
     def _reopen(self) -> list[bytes]:
-        self.close()
         try:
-            self._file = self._path.open("rb")
+            file = self._path.open("rb")
         except FileNotFoundError:
             return []
-        self._rest = b""
         if not self._is_live:
-            self._file.seek(max(0, os.fstat(self._file.fileno()).st_size - _REPLAYED_BYTES))
-        return self._read_lines(self._file)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _REPLAYED_BYTES))
+        was_truncated = bool(self._tails) and os.path.sameopenfile(self._tails[-1].file.fileno(), file.fileno())
+        self._keep(0 if was_truncated else 1)
+        self._tails.append(_Tail(file))
+        return self._tails[-1].lines()
 
-    def _was_rotated(self, file: BufferedReader) -> bool:
-        try:
-            there = self._path.stat()
-        except FileNotFoundError:
-            return False
-        ours = os.fstat(file.fileno())
-        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) or there.st_size < file.tell()
-
-    def _read_lines(self, file: BufferedReader) -> list[bytes]:
-        *lines, self._rest = (self._rest + file.read()).split(b"\n")
-        return lines
+    def _keep(self, number: int) -> None:
+        while len(self._tails) > number:
+            self._tails.pop(0).file.close()
 
 
 class ServerVerdicts:
@@ -147,11 +159,11 @@ class ServerVerdicts:
         Args:
             name: the file's name.
             size: its size now; a line from before our time counts only where it tells the same.
-            names: every name in the directory, of which several may be logged alike.
+            names: the other names in the directory, of which several may be logged alike.
         """
         path = self._path(name)
         transfer = self._pending.get(path)
-        if transfer is None or (b"?" in path and sum(self._path(other) == path for other in names) > 1):
+        if transfer is None or (b"?" in path and any(self._path(other) == path for other in names if other != name)):
             return None
         del self._pending[path]
         return transfer.verdict if transfer.is_live or transfer.size == size else None

@@ -70,7 +70,9 @@ _Address = Annotated[str, AfterValidator(_address)]
 class Settings(BaseSettings):
     """What is in force. Each field is the variable of the same name, in capitals, after USERDROP_."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     upload_dir: Path = Field(default=Path("var/upload"), description="the directory into which vsftpd writes")
     interval_minutes: int = Field(
@@ -121,11 +123,15 @@ class Settings(BaseSettings):
         default=None, description="the directory that sessions see as /; by default the upload directory"
     )
     quiet_seconds: float = Field(
-        default=30, gt=0, description="an upload is complete when nothing changed and nobody wrote for so long"
+        default=30,
+        gt=0,
+        allow_inf_nan=False,
+        description="an upload is complete when nothing changed and nobody wrote for so long",
     )
     long_quiet_seconds: float = Field(
         default=601,
         gt=0,
+        allow_inf_nan=False,
         description="the same where locks or the server's log leave doubt; above 2 x data_connection_timeout",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
@@ -134,15 +140,9 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _mail_has_addresses(self) -> "Settings":
-        unset = {"failed_import_email", "reply_to_admin_email"} - self.model_fields_set
-        if self.smtp_host is not None and unset:
-            names = " and ".join(variable(name) for name in sorted(unset))
-            message = f"{variable('smtp_host')} is set, so {names} must be set too"
-            raise ValueError(message)
-        if self.smtp_tls == "none" and self.smtp_password is not None and self.smtp_host not in _LOOPBACK:
-            message = f"{variable('smtp_tls')}=none would send the password in clear text; use starttls or implicit"
-            raise ValueError(message)
+    def _fit_together(self) -> "Settings":
+        if mistakes := [*_misfits({name: getattr(self, name) for name in self.model_fields_set})]:
+            raise ValueError("\n".join(mistakes))
         return self
 
     @classmethod
@@ -179,13 +179,31 @@ class Settings(BaseSettings):
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
+def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each group of settings that do not fit together.
+
+    Args:
+        given: those that are set, by field: values, or their text where others could not be understood.
+    """
+    unset = sorted({"failed_import_email", "reply_to_admin_email"} - given.keys())
+    if given.get("smtp_host") is not None and unset:
+        yield f"{variable('smtp_host')} is set, so {' and '.join(map(variable, unset))} must be set too"
+    has_password = given.get("smtp_password") is not None
+    if given.get("smtp_tls") == "none" and has_password and given.get("smtp_host") not in _LOOPBACK:
+        yield f"{variable('smtp_tls')}=none would send the password in clear text; use starttls or implicit"
+    upload = Path(given.get("upload_dir", Settings.model_fields["upload_dir"].default))
+    root = Path(given.get("vsftpd_log_root") or upload)
+    if given.get("vsftpd_log") is not None and not upload.resolve().is_relative_to(root.resolve()):
+        yield f"{variable('vsftpd_log_root')}: should be {variable('upload_dir')} or a directory above it"
+
+
 class _SecretFiles(EnvSettingsSource):
     """Secrets from the files that USERDROP_…_FILE variables name; `load_settings` reports those that cannot be used."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         del field
         path = self.env_vars.get((variable(field_name) + FILE_SUFFIX).lower()) if field_name in SECRETS else None
-        secret = None if path is None or _secret_mistake(Path(path)) else _secret(Path(path))
+        secret = None if not path or _secret_mistake(Path(path)) else _secret(Path(path))
         return secret, field_name, False
 
 
@@ -222,7 +240,8 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        mistakes += [_sentence(detail) for detail in error.errors()]
+        mistakes += [_sentence(detail) for detail in error.errors() if detail["loc"] and not _follows(detail)]
+        mistakes += _misfits(_given(environment))
     if mistakes:
         raise SettingsMistakesError(mistakes)
     return settings
@@ -254,19 +273,29 @@ def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
             yield f"{name}: there is no such setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
 
 
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    """Field → text, for the settings that are set; a secret's file stands for the secret."""
+    texts = {name.upper(): text for name, text in environment.items() if text}
+    names = {name: (variable(name), variable(name) + FILE_SUFFIX) for name in Settings.model_fields}
+    return {name: texts[each] for name, both in names.items() for each in both if each in texts}
+
+
 def _unusable_secrets(environment: Mapping[str, str]) -> Iterator[str]:
     for name in map(variable, SECRETS):
         path = environment.get(name + FILE_SUFFIX)
-        if path is not None and name in environment:
+        if path and environment.get(name):
             yield f"{name} and {name}{FILE_SUFFIX} are both set; keep one"
-        if path is not None and (mistake := _secret_mistake(Path(path))):
+        if path and (mistake := _secret_mistake(Path(path))):
             yield f"{name}{FILE_SUFFIX}: {mistake}"
+
+
+def _follows(detail: Mapping[str, Any]) -> bool:
+    """Whether a list is too short only because its items are wrong, which is told already."""
+    return detail["type"] == "too_short" and bool(detail["input"])
 
 
 def _sentence(detail: Mapping[str, Any]) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
-    if not detail["loc"]:
-        return message
     name = str(detail["loc"][0])
     given = "" if name in SECRETS else f", not {str(detail['input'])!r}"
     return f"{variable(name)}: {message[0].lower()}{message[1:]}{given}"

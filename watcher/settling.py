@@ -64,6 +64,7 @@ def look(before: Watched | None, sighting: Sighting, now: float) -> Watched:
     """What is known of a file after one more look at it.
 
     A verdict holds for a size: clients set the time of a file just sent (MDTM) or its mode, which is no new upload.
+    After a FAIL there is nothing to set the time of, so any new time means that somebody wrote again.
     """
     if before is None or not _is_as_long(before.sighting, sighting):
         return Watched(sighting=sighting, since=now, verdict=sighting.verdict, came_by_rename=sighting.came_by_rename)
@@ -71,7 +72,7 @@ def look(before: Watched | None, sighting: Sighting, now: float) -> Watched:
     return Watched(
         sighting=sighting,
         since=before.since if is_quiet else now,
-        verdict=sighting.verdict or before.verdict,
+        verdict=sighting.verdict or _kept_verdict(before, sighting),
         came_by_rename=sighting.came_by_rename or before.came_by_rename,
     )
 
@@ -90,6 +91,11 @@ def decide(watched: Watched, patience: Patience, now: float) -> Decision:
 def _is_as_long(before: Sighting, now: Sighting) -> bool:
     one, other = before.content, now.content
     return (one.device, one.inode, one.size) == (other.device, other.inode, other.size)
+
+
+def _kept_verdict(before: Watched, now: Sighting) -> ServerVerdict | None:
+    wrote_again = before.verdict is ServerVerdict.FAILED and before.sighting.content != now.content
+    return None if wrote_again else before.verdict
 
 
 def _has_changed(before: Sighting, now: Sighting) -> bool:

@@ -1,0 +1,377 @@
+"""The command line: what it prints, its exit codes, and that no mistake of a user ends in a traceback."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from importer.format import REPORT_COLUMNS
+from importer.format_file import load_format
+from tests.servers.tools import environment
+from watcher.app import InstanceLock
+from watcher.cli import main
+from watcher.settings import PREFIX, Settings, variable
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "fixtures"
+KEYS = {
+    "file",
+    "encoding",
+    "separator",
+    "records",
+    "accepted",
+    "failed",
+    "blank",
+    "warnings",
+    "refused",
+    "failures",
+}
+COMMANDS = ["run", "demo", "check", "columns", "template", "settings"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Userdrop = Callable[..., Ended]
+
+
+@pytest.fixture
+def userdrop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Userdrop:
+    """Run a command in this process: `userdrop("check", file, SMTP_HOST="…")`."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:  # noqa: TID251 - what settings read
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **settings: object) -> Ended:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["userdrop", *map(str, arguments)])
+            for name, value in settings.items():
+                patch.setenv(PREFIX + name, str(value))
+            with pytest.raises(SystemExit) as end:
+                main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert isinstance(end.value.code, int)
+        return Ended(end.value.code, out, err)
+
+    return run
+
+
+def process(
+    *arguments: str, directory: Path, stdout: int = subprocess.PIPE, **settings: object
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process of its own."""
+    variables = {PREFIX + name: str(value) for name, value in settings.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "watcher", *arguments],
+        env=environment(PYTHONPATH=str(ROOT), **variables),
+        cwd=directory,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+
+
+def checked(userdrop: Userdrop, file: Path, *arguments: object, **settings: object) -> tuple[Ended, dict[str, object]]:
+    ended = userdrop("check", "--json", file, *arguments, **settings)
+    assert ended.out.count("\n") == 1
+    return ended, json.loads(ended.out)
+
+
+# Help and usage
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_command_explains_itself(userdrop: Userdrop, command: list[str], option: str) -> None:
+    ended = userdrop(*command, option)
+    assert ended.code == 0
+    assert ended.out.startswith("Usage: userdrop")
+    assert "--help" in ended.out
+
+
+def test_the_help_names_every_command(userdrop: Userdrop) -> None:
+    assert all(f"  {name} " in userdrop("--help").out for name in COMMANDS)
+
+
+def test_the_version_is_shown(userdrop: Userdrop) -> None:
+    assert userdrop("--version").out.startswith("userdrop, version ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sing"],
+        ["--loud"],
+        ["check"],
+        ["check", "missing.csv"],
+        ["check", "."],
+        ["check", "/dev/null"],
+        ["run", "--twice"],
+        ["columns", "--html"],
+        ["template", "users"],
+    ],
+)
+def test_wrong_usage_ends_with_3_and_a_sentence(userdrop: Userdrop, arguments: list[str]) -> None:
+    ended = userdrop(*arguments)
+    assert ended.code == 3
+    assert ended.err
+
+
+# check
+
+
+@pytest.mark.parametrize("file", sorted(FIXTURES.glob("*.csv*")), ids=lambda file: file.name)
+def test_check_prints_one_object_whose_counts_add_up_and_ends_with_its_verdict(userdrop: Userdrop, file: Path) -> None:
+    ended, found = checked(userdrop, file)
+    assert set(found) == KEYS
+    assert found["file"] == file.name
+    counts = {name: found[name] for name in ("records", "accepted", "failed", "blank")}
+    assert all(isinstance(count, int) for count in counts.values())
+    assert counts["accepted"] + counts["failed"] + counts["blank"] == counts["records"]  # type: ignore[operator]
+    failures = found["failures"]
+    assert isinstance(failures, list)
+    assert len(failures) == counts["failed"]
+    for failure in failures:
+        assert set(failure) == {"row", "line", "key", "reasons"}
+        assert failure["reasons"]
+        assert all(set(reason) == {"code", "column", "message"} for reason in failure["reasons"])
+    assert ended.code == (2 if found["refused"] else 1 if counts["failed"] else 0)
+
+
+@pytest.mark.parametrize(("name", "code"), [("clean.csv", 0), ("demo.csv", 1), ("empty.csv", 2)])
+def test_check_ends_with_the_same_code_without_json(userdrop: Userdrop, name: str, code: int) -> None:
+    ended = userdrop("check", FIXTURES / name)
+    assert ended.code == code
+    assert name in ended.out
+
+
+def test_check_shows_the_counts_and_an_example_of_each_mistake(userdrop: Userdrop) -> None:
+    text = " ".join(userdrop("check", FIXTURES / "demo.csv").out.split())
+    assert text.startswith("demo.csv: 14 rows, 11 accepted, 3 failed")
+    assert "1 email invalid row 8: email" in text
+
+
+def test_check_writes_the_accepted_rows_so_that_they_pass_again(userdrop: Userdrop, tmp_path: Path) -> None:
+    target = tmp_path / "good.csv"
+    userdrop("check", FIXTURES / "demo.csv", "--accepted", target)
+    ended, found = checked(userdrop, target)
+    assert (ended.code, found["accepted"], found["failed"]) == (0, 11, 0)
+
+
+def test_check_writes_the_failed_rows_with_their_reasons(userdrop: Userdrop, tmp_path: Path) -> None:
+    target = tmp_path / "bad.csv"
+    userdrop("check", FIXTURES / "demo.csv", "--failed", target)
+    with target.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    assert all(row["import_error"] for row in rows)
+    assert set(rows[0]) & set(REPORT_COLUMNS) >= {"import_error", "import_row"}
+    found = checked(userdrop, target)[1]
+    assert (found["records"], found["failed"]) == (3, 2), (
+        "the row that was a duplicate is the only one of its user here"
+    )
+
+
+def test_check_takes_the_size_limit_and_the_default_login_source_from_the_settings(
+    userdrop: Userdrop, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("unique_id,first_name\nU1,Ana\n", encoding="utf-8")
+    assert userdrop("check", file).code in {1, 2}
+    assert userdrop("check", file, DEFAULT_LOGIN_SOURCE="OPSCOM").code == 0
+    file.write_bytes(b"unique_id\n" * 200_000)
+    ended, found = checked(userdrop, file, MAX_FILE_MB=1)
+    assert ended.code == 2
+    assert found["refused"]["code"] == "file_too_large"  # type: ignore[index]
+
+
+def test_check_never_writes_over_what_it_reads(userdrop: Userdrop, tmp_path: Path) -> None:
+    content = (FIXTURES / "demo.csv").read_bytes()
+    file = tmp_path / "a.csv"
+    file.write_bytes(content)
+    (tmp_path / "link.csv").symlink_to(file)
+    for arguments in (["--accepted", file], ["--failed", tmp_path / "link.csv"], ["--accepted", "x", "--failed", "x"]):
+        assert userdrop("check", file, *arguments).code == 3
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("option", ["--accepted", "--failed"])
+@pytest.mark.parametrize("target", [".", "nowhere/out.csv", "/dev/full"])
+def test_an_output_that_cannot_be_written_ends_with_3_and_a_sentence(
+    userdrop: Userdrop, option: str, target: str
+) -> None:
+    ended = userdrop("check", FIXTURES / "demo.csv", option, target)
+    assert ended.code == 3
+    assert ended.err
+
+
+def test_a_file_name_of_any_bytes_is_shown(userdrop: Userdrop, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\x1b[31m\n.csv")
+    (tmp_path / name).write_bytes((FIXTURES / "clean.csv").read_bytes())
+    ended = userdrop("check", name)
+    assert ended.code == 0
+    assert ended.out.startswith(r"\xff\x1b[31m\n.csv: 20 rows")
+    assert checked(userdrop, tmp_path / name)[1]["file"] == name
+
+
+def test_a_pipe_is_not_waited_for(userdrop: Userdrop, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.csv")
+    assert userdrop("check", "x.csv").code == 3
+
+
+# columns, template, settings
+
+
+def test_columns_are_shown_for_people_and_as_markdown(userdrop: Userdrop) -> None:
+    names = [column.name for column in load_format(None).columns]
+    table = userdrop("columns")
+    assert table.code == 0
+    assert "unique_id" in table.out
+    markdown = userdrop("columns", "--markdown").out.splitlines()
+    assert [line.split("|")[1].strip() for line in markdown[2:]] == names
+    assert {line.count("|") - line.count("\\|") for line in markdown} == {6}
+
+
+def test_the_template_passes_check_with_and_without_a_default_login_source(userdrop: Userdrop, tmp_path: Path) -> None:
+    made = userdrop("template")
+    assert made.code == 0
+    (tmp_path / "template.csv").write_text(made.out, encoding="utf-8", newline="")
+    for settings in ({}, {"DEFAULT_LOGIN_SOURCE": "LDAP"}):
+        ended, found = checked(userdrop, tmp_path / "template.csv", **settings)
+        assert (ended.code, found["accepted"]) == (0, 1)
+
+
+def test_settings_are_shown_and_secrets_masked(userdrop: Userdrop) -> None:
+    ended = userdrop("settings", SMTP_PASSWORD="hunter2", DATABASE_URL="sqlite:///hunter2.db", INTERVAL_MINUTES=1)
+    assert ended.code == 0
+    shown = dict(line.split("=", 1) for line in ended.out.splitlines())
+    assert set(shown) == {variable(name) for name in Settings.model_fields}
+    assert shown["USERDROP_SMTP_PASSWORD"] == shown["USERDROP_DATABASE_URL"] == "***"
+    assert shown["USERDROP_INTERVAL_MINUTES"] == "1"
+    assert "hunter2" not in ended.out
+
+
+# Mistakes in settings and in the format file
+
+
+@pytest.mark.parametrize("command", [*COMMANDS[:2], "columns", "template", "settings"])
+def test_settings_that_cannot_be_used_end_every_command_with_3_and_all_mistakes(
+    userdrop: Userdrop, command: str
+) -> None:
+    ended = userdrop(command, INTERVAL_MINUTES="x", SMPT_HOST="y")
+    assert ended.code == 3
+    assert len(ended.err.splitlines()) == 2
+    assert all(line.startswith("userdrop: USERDROP_") for line in ended.err.splitlines())
+
+
+def test_a_format_file_that_cannot_be_used_ends_with_3_and_all_mistakes(userdrop: Userdrop, tmp_path: Path) -> None:
+    path = tmp_path / "format.toml"
+    path.write_text('key = "nobody"\nrequired = ["nothing"]\n[columns.a]\nkind = "colour"\n', encoding="utf-8")
+    assert userdrop("columns", FORMAT_FILE=path).code == 3
+    path.write_text('key = "nobody"\nrequired = ["nothing"]\n[columns.a]\n', encoding="utf-8")
+    ended = userdrop("check", FIXTURES / "demo.csv", FORMAT_FILE=path)
+    assert ended.code == 3
+    assert "nobody" in ended.err
+    assert "nothing" in ended.err
+    assert userdrop("columns", FORMAT_FILE=tmp_path / "missing.toml").code == 3
+    assert userdrop("columns", FORMAT_FILE=tmp_path).code == 3
+
+
+BAD_PATTERNS = (
+    'key = "a"\n[columns.a]\nkind = "pattern"\npattern = "("\n[columns.b]\nkind = "pattern"\npattern = "[z"\n'
+)
+
+
+def test_patterns_that_are_not_understood_are_all_told_by_check(userdrop: Userdrop, tmp_path: Path) -> None:
+    path = tmp_path / "format.toml"
+    path.write_text(BAD_PATTERNS, encoding="utf-8")
+    ended = userdrop("check", FIXTURES / "demo.csv", FORMAT_FILE=path)
+    assert ended.code == 3
+    assert [line.split()[1] for line in ended.err.splitlines()] == ["columns.a.pattern:", "columns.b.pattern:"]
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--once"]])
+def test_patterns_that_are_not_understood_end_the_service_with_3(tmp_path: Path, arguments: list[str]) -> None:
+    path = tmp_path / "format.toml"
+    path.write_text(BAD_PATTERNS, encoding="utf-8")
+    ended = process(*arguments, directory=tmp_path, FORMAT_FILE=path)
+    assert ended.returncode == 3
+    lines = [line.split()[1] for line in ended.stderr.decode().splitlines()]
+    assert lines == ["columns.a.pattern:", "columns.b.pattern:"]
+
+
+# run
+
+
+def test_a_second_instance_is_refused_with_75_and_the_first_ones_pid(tmp_path: Path) -> None:
+    lock = InstanceLock(tmp_path)
+    ended = process("run", directory=tmp_path, STATE_DIR=tmp_path)
+    lock.release()
+    assert ended.returncode == 75
+    assert ended.stderr.decode() == f"userdrop: userdrop is running already, as process {os.getpid()}\n"
+
+
+def test_directories_that_cannot_be_made_end_the_service_with_3(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "below"
+    for ended in (
+        process("run", directory=tmp_path, UPLOAD_DIR=below),
+        process("run", directory=tmp_path, STATE_DIR=below),
+        process("run", directory=tmp_path, MAIL_DIR=below),
+    ):
+        assert ended.returncode == 3
+        assert ended.stderr.decode().startswith(f"userdrop: {tmp_path / 'file'}")
+
+
+# Standard output
+
+
+@pytest.mark.parametrize("arguments", [["template"], ["columns"], ["settings"], ["check", "--json", "a.csv"]])
+def test_a_full_disk_behind_standard_output_is_told(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "a.csv").write_bytes((FIXTURES / "demo.csv").read_bytes())
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        ended = process(*arguments, directory=tmp_path, stdout=full.fileno())
+    assert ended.returncode == 3
+    assert ended.stderr.decode().startswith("userdrop: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_text_goes_out_as_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    variables = environment(PYTHONPATH=str(ROOT), PYTHONIOENCODING="ascii")
+    ended = subprocess.run(
+        [sys.executable, "-m", "watcher", "check", "--json", str(FIXTURES / "windows-1252.csv")],
+        env=variables,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert json.loads(ended.stdout)["accepted"] == 6
+
+
+def test_a_bug_ends_with_70_and_its_place_and_not_its_text() -> None:
+    buggy = (
+        "import sys; from watcher.cli import main, userdrop\n"
+        "@userdrop.command()\n"
+        "def buggy():\n    raise KeyError('ana.martin@example.edu')\n"
+        "sys.argv = ['userdrop', 'buggy']; main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", buggy], cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False
+    )
+    assert ended.returncode == 70
+    assert ended.stderr == b"userdrop: a bug has ended the command (KeyError in buggy, line 4)\n"

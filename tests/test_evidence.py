@@ -1,0 +1,187 @@
+"""One look at a real file: what stat(2) and its locks say, and that nothing else is ever opened."""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from importer.model import NotTakenWhy
+from watcher.evidence import look_at
+from watcher.model import Sighting
+
+CONTENT = b"unique_id\nU1\n"
+
+_HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "r+b")
+fcntl.lockf(file, getattr(fcntl, sys.argv[2]))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def holder(path: Path, lock: str) -> subprocess.Popen[bytes]:
+    """Another process that holds a lock until its standard input ends."""
+    command = [sys.executable, "-c", _HOLD, str(path), lock]
+    started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"locked\n"
+    return started
+
+
+def seen(directory: Path, name: str = "a.csv") -> Sighting:
+    found = look_at(directory, name)
+    assert isinstance(found, Sighting)
+    return found
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "a.csv"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def test_a_look_sees_what_stat_says(file: Path) -> None:
+    status = file.stat()
+    found = seen(file.parent)
+    assert (found.name, found.is_locked, found.verdict, found.came_by_rename) == ("a.csv", False, None, False)
+    assert (found.content.inode, found.content.size) == (status.st_ino, len(CONTENT))
+    assert (found.content.modified_ns, found.changed_ns) == (status.st_mtime_ns, status.st_ctime_ns)
+
+
+def test_a_write_lock_of_another_process_is_seen_until_it_is_gone(file: Path) -> None:
+    with holder(file, "LOCK_EX") as other:
+        assert seen(file.parent).is_locked
+        other.communicate()
+    assert not seen(file.parent).is_locked
+
+
+def test_a_read_lock_says_nothing(file: Path) -> None:
+    with holder(file, "LOCK_SH") as other:
+        assert not seen(file.parent).is_locked
+        other.communicate()
+
+
+def test_a_look_leaves_no_lock_behind(file: Path) -> None:
+    seen(file.parent)
+    with file.open("r+b") as ours:
+        fcntl.lockf(ours, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_look_leaves_no_descriptor_behind(file: Path) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    seen(file.parent)
+    before = descriptors()
+    for _ in range(20):
+        seen(file.parent)
+    assert descriptors() == before
+
+
+def test_writing_and_setting_times_or_modes_show(file: Path) -> None:
+    looks = [seen(file.parent)]
+    with file.open("ab") as appending:
+        appending.write(b"U2\n")
+    looks.append(seen(file.parent))
+    os.utime(file, ns=(1, 1))
+    looks.append(seen(file.parent))
+    assert looks[0].content.size < looks[1].content.size
+    assert looks[2].content.modified_ns == 1
+    assert looks[2].changed_ns > 1, "the sender cannot set it"
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _symlink(path: Path) -> None:
+    target = path.with_name("target")
+    target.write_bytes(CONTENT)
+    path.symlink_to(target)
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _hard_link(path: Path) -> None:
+    target = path.with_name("target")
+    target.write_bytes(CONTENT)
+    path.hardlink_to(target)
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [_fifo, _symlink, _dangling, _loop, _hard_link, _directory, _socket])
+def test_what_is_no_plain_file_is_left_alone_and_never_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path may have 107 bytes only
+    make(Path("x.csv"))
+    assert look_at(tmp_path, "x.csv") is NotTakenWhy.NOT_A_PLAIN_FILE
+
+
+def test_a_missing_file_is_gone(tmp_path: Path) -> None:
+    assert look_at(tmp_path, "a.csv") is NotTakenWhy.GONE
+    assert look_at(tmp_path / "nowhere", "a.csv") is NotTakenWhy.GONE
+
+
+def test_a_file_is_gone_where_its_directory_became_a_file(file: Path) -> None:
+    assert look_at(file, "a.csv") is NotTakenWhy.GONE
+
+
+def test_a_file_that_may_not_be_read_is_unreadable(file: Path) -> None:
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        pytest.skip("root may read everything")
+    assert look_at(file.parent, "a.csv") is NotTakenWhy.UNREADABLE
+
+
+def test_a_file_in_a_directory_that_may_not_be_entered_is_unreadable(file: Path) -> None:
+    file.parent.chmod(0)
+    try:
+        if os.access(file, os.R_OK):
+            pytest.skip("root may enter everything")
+        assert look_at(file.parent, "a.csv") is NotTakenWhy.UNREADABLE
+    finally:
+        file.parent.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize("mode", [0o700, 0o711], ids=["the directory", "the file"])
+def test_what_others_may_not_enter_or_read_is_unreadable_for_them(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    look = "import sys; from pathlib import Path; from watcher.evidence import look_at\n"
+    look += "import os; directory = Path(sys.argv[1]); os.chdir(directory); os.setuid(65534)\n"
+    look += "print(look_at(Path('.'), 'a.csv').value)"
+    file = tmp_path / "a.csv"
+    file.write_bytes(CONTENT)
+    file.chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-c", look, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).parents[1],
+    )
+    assert (done.stdout.strip(), done.stderr) == ("unreadable", "")

@@ -1,0 +1,486 @@
+"""The intake on a real directory, with clocks that the tests move: what settles, what a tick hands on, what alerts."""
+
+import asyncio
+import datetime as dt
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from notifier.alerts import Alerts
+from notifier.model import AlertKind
+from tests.servers.tools import wait_until
+from watcher.intake import Intake
+from watcher.model import Evidence, Group, Sighting
+from watcher.server_log import ServerLog, ServerVerdicts
+from watcher.settling import Patience
+
+CONTENT = b"unique_id\nU1\n"
+FIVE_MINUTES = dt.timedelta(minutes=5)
+PATIENCE = Patience(proven=3, quiet=30, long_quiet=601)
+
+
+class Desk:
+    """An intake with its directory, its clock, and what came out of it.
+
+    Its own steps are called instead of `run`, so that no test waits for a clock.
+    """
+
+    def __init__(self, directory: Path, *, log: Path | None = None) -> None:
+        self.directory = directory
+        self.log = log
+        self.seconds = 1000.0
+        self.batches: list[list[Group]] = []
+        self.held: list[Sighting] = []
+        self.alerts = Alerts(self.now)
+        verdicts = None if log is None else ServerVerdicts(ServerLog(log), directory, directory)
+        self.intake = Intake(
+            client="default",
+            directory=directory,
+            interval=FIVE_MINUTES,
+            patience=Patience(proven=3, quiet=30, long_quiet=601, reads_log=log is not None),
+            verdicts=verdicts,
+            now=self.now,
+            elapsed=lambda: self.seconds,
+            alerts=self.alerts,
+            hand_on=self.batches.append,
+            hold=self.held.append,
+        )
+
+    def now(self) -> dt.datetime:
+        return dt.datetime(2026, 7, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=self.seconds)
+
+    def put(self, name: str, content: bytes = CONTENT) -> Path:
+        (self.directory / name).write_bytes(content)
+        return self.directory / name
+
+    def logs(self, result: str, path: str, size: int = len(CONTENT)) -> None:
+        assert self.log is not None
+        head = f"Wed Jul  1 12:00:00 2026 [pid 7] [ftp] {result} UPLOAD: "
+        with self.log.open("a", encoding="ascii") as file:
+            file.write(f'{head}Client "127.0.0.1", "{path}", {size} bytes, 1.00Kbyte/sec\n')
+
+    async def scan(self) -> None:
+        await self.intake._rescan()  # noqa: SLF001
+
+    async def tick(self) -> list[str]:
+        """Have a tick; returns the names that it handed on."""
+        before = len(self.batches)
+        await self.intake._tick()  # noqa: SLF001
+        return [each.name for batch in self.batches[before:] for group in batch for each in group.uploads]
+
+    async def hear(self, condition: Callable[[], bool]) -> None:
+        """Look at what events mark until the condition holds."""
+        for _ in range(1000):
+            if condition():
+                return
+            await self.intake._sleep()  # noqa: SLF001
+            await self.intake._look_again()  # noqa: SLF001
+        pytest.fail("it was never heard of")
+
+    async def look(self) -> None:
+        await self.intake._look_again()  # noqa: SLF001
+
+    async def settle(self) -> None:
+        """Scan, let the quiet time pass, and scan again."""
+        await self.scan()
+        self.seconds += PATIENCE.long_quiet
+        await self.scan()
+
+    def alert(self, kind: AlertKind) -> str | None:
+        """The detail of an open alert."""
+        found = [alert.detail for alert in self.alerts.opened() if alert.kind is kind]
+        return found[0] if found else None
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    directory = tmp_path / "upload"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+async def desk(upload: Path) -> AsyncIterator[Desk]:
+    made = Desk(upload)
+    yield made
+    await made.intake.close()
+
+
+@pytest.fixture
+async def logged(upload: Path, tmp_path: Path) -> AsyncIterator[Desk]:
+    made = Desk(upload, log=tmp_path / "vsftpd.log")
+    yield made
+    await made.intake.close()
+
+
+# Settling
+
+
+async def test_a_file_settles_when_it_was_left_alone_for_the_quiet_time(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.scan()
+    assert (desk.intake.unsettled, desk.intake.settled) == (1, 0)
+    desk.seconds += 29
+    await desk.look()
+    assert desk.intake.settled == 0
+    desk.seconds += 1
+    await desk.look()
+    assert (desk.intake.unsettled, desk.intake.settled) == (0, 1)
+
+
+async def test_a_file_that_changes_is_not_settled_and_waits_anew(desk: Desk) -> None:
+    file = desk.put("a.csv")
+    await desk.scan()
+    desk.seconds += 29
+    file.write_bytes(CONTENT * 2)
+    await desk.scan()
+    desk.seconds += 29
+    await desk.scan()
+    assert desk.intake.settled == 0
+    desk.seconds += 1
+    await desk.scan()
+    assert desk.intake.settled == 1
+
+
+async def test_a_settled_file_that_changes_before_the_tick_is_not_handed_on(desk: Desk) -> None:
+    file = desk.put("a.csv")
+    await desk.settle()
+    file.write_bytes(CONTENT * 2)
+    assert await desk.tick() == []
+    await desk.settle()
+    assert await desk.tick() == ["a.csv"]
+
+
+async def test_a_settled_file_that_is_removed_before_the_tick_is_not_handed_on(desk: Desk) -> None:
+    file = desk.put("a.csv")
+    await desk.settle()
+    file.unlink()
+    assert await desk.tick() == []
+    assert (desk.intake.unsettled, desk.intake.settled) == (0, 0)
+
+
+async def test_temporary_names_are_passed_over_until_they_are_renamed(desk: Desk) -> None:
+    file = desk.put("a.csv.filepart")
+    await desk.settle()
+    assert desk.intake.settled == 0
+    file.rename(desk.directory / "a.csv")
+    await desk.settle()
+    assert await desk.tick() == ["a.csv"]
+
+
+async def test_a_file_renamed_into_place_settles_after_the_short_time(desk: Desk) -> None:
+    await desk.scan()
+    desk.put(".in.a.csv").rename(desk.directory / "a.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 1)
+    desk.seconds += PATIENCE.proven
+    await desk.look()
+    assert await desk.tick() == ["a.csv"]
+    ((group,),) = desk.batches
+    assert group.uploads[0].evidence is Evidence.RENAME
+
+
+async def test_a_rename_says_nothing_of_a_later_file_of_that_name(desk: Desk) -> None:
+    await desk.scan()
+    desk.put(".in.a.csv").rename(desk.directory / "a.csv")
+    (desk.directory / "a.csv").unlink()
+    desk.put("last.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 1)
+    desk.put("a.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 2)
+    desk.seconds += PATIENCE.proven
+    await desk.scan()
+    assert desk.intake.settled == 0
+
+
+async def test_an_event_is_enough_to_see_a_file(desk: Desk) -> None:
+    await desk.scan()
+    desk.put("a.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 1)
+
+
+# Ticks
+
+
+async def test_a_tick_hands_a_file_on_once(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.settle()
+    assert await desk.tick() == ["a.csv"]
+    await desk.settle()
+    assert await desk.tick() == []
+
+
+async def test_what_was_released_and_still_lies_there_settles_again(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.settle()
+    await desk.tick()
+    desk.intake.release(["a.csv"])
+    await desk.look()
+    assert (desk.intake.unsettled, desk.intake.settled) == (1, 0)
+    desk.seconds += PATIENCE.quiet
+    await desk.look()
+    assert await desk.tick() == ["a.csv"]
+
+
+async def test_what_was_released_and_is_gone_is_forgotten(desk: Desk) -> None:
+    file = desk.put("a.csv")
+    await desk.settle()
+    await desk.tick()
+    file.unlink()
+    desk.intake.release(["a.csv"])
+    await desk.look()
+    assert (desk.intake.unsettled, desk.intake.settled) == (0, 0)
+
+
+async def test_an_upload_that_came_while_its_name_was_handed_on_is_seen_at_the_release(desk: Desk) -> None:
+    file = desk.put("a.csv")
+    await desk.settle()
+    await desk.tick()
+    file.unlink()
+    desk.put("a.csv", CONTENT * 2)
+    desk.put("other.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 1)
+    desk.intake.release(["a.csv"])
+    await desk.look()
+    assert desk.intake.unsettled == 2
+
+
+async def test_a_file_that_is_not_settled_waits_for_a_later_tick(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.settle()
+    desk.put("b.csv")
+    assert await desk.tick() == ["a.csv"]
+    await desk.settle()
+    assert await desk.tick() == ["b.csv"]
+
+
+async def test_the_oldest_file_is_handed_on_first(desk: Desk) -> None:
+    for name in ("c.csv", "a.csv", "b.csv"):
+        file = desk.put(name)
+        before = file.stat().st_ctime_ns
+        wait_until(lambda file=file, before=before: _touched(file) > before, "a clock tick of the file system")  # type: ignore[misc]
+    await desk.settle()
+    assert await desk.tick() == ["c.csv", "a.csv", "b.csv"]
+
+
+def _touched(file: Path) -> int:
+    os.utime(file)
+    return file.stat().st_ctime_ns
+
+
+async def test_one_settling_waits_out_the_quiet_time_and_has_one_tick(upload: Path) -> None:
+    desk = Desk(upload)
+    desk.put("a.csv")
+    desk.put("b.xlsx")
+
+    def elapsed() -> float:
+        desk.seconds += 0.07
+        return desk.seconds
+
+    desk.intake._elapsed = elapsed  # noqa: SLF001
+    desk.intake._patience = Patience(quiet=0.3)  # noqa: SLF001
+    await desk.intake.settle(asyncio.Event())
+    await desk.intake.close()
+    assert [each.name for (group,) in desk.batches for each in group.uploads] == ["a.csv"]
+
+
+async def test_a_run_has_its_tick_when_it_is_asked_for_and_ends_when_it_is_to_stop(upload: Path) -> None:
+    desk = Desk(upload)
+    stopping, ticked = asyncio.Event(), asyncio.Event()
+
+    def hand_on(batch: list[Group]) -> None:
+        desk.batches.append(batch)
+        ticked.set()
+
+    desk.intake._hand_on = hand_on  # noqa: SLF001
+    desk.intake.tick()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.intake.run(stopping))
+        await ticked.wait()
+        stopping.set()
+        desk.intake.wake()
+    assert desk.batches == [[]]
+
+
+# The server's log
+
+
+async def test_an_ok_in_the_log_settles_a_file_after_the_short_time(logged: Desk) -> None:
+    await logged.scan()
+    logged.put("a.csv")
+    await logged.scan()
+    logged.logs("OK", "/a.csv")
+    logged.seconds += PATIENCE.proven
+    await logged.look()
+    assert await logged.tick() == ["a.csv"]
+    ((group,),) = logged.batches
+    assert group.uploads[0].evidence is Evidence.SERVER_LOG
+
+
+async def test_an_upload_that_was_cut_off_is_held_and_told_once(logged: Desk) -> None:
+    await logged.scan()
+    logged.put("a.csv")
+    logged.logs("FAIL", "/a.csv")
+    for _ in range(3):
+        await logged.settle()
+        assert await logged.tick() == []
+    assert [seen.name for seen in logged.held] == ["a.csv"]
+    assert (logged.intake.unsettled, logged.intake.settled) == (0, 0)
+
+
+async def test_an_upload_that_was_cut_off_again_elsewhere_is_told_again(logged: Desk) -> None:
+    await logged.scan()
+    for size in (5, 9):
+        logged.put("a.csv", b"x" * size)
+        logged.logs("FAIL", "/a.csv", size)
+        await logged.scan()
+        await logged.scan()
+    assert [seen.content.size for seen in logged.held] == [5, 9]
+
+
+async def test_an_upload_that_was_cut_off_is_taken_when_it_is_sent_again(logged: Desk) -> None:
+    await logged.scan()
+    logged.put("a.csv", b"x")
+    logged.logs("FAIL", "/a.csv", 1)
+    await logged.scan()
+    logged.put("a.csv")
+    logged.logs("OK", "/a.csv")
+    await logged.scan()
+    logged.seconds += PATIENCE.proven
+    assert await logged.tick() == ["a.csv"]
+    assert len(logged.held) == 1
+
+
+async def test_a_verdict_is_not_given_to_another_file_that_is_logged_alike(logged: Desk) -> None:
+    await logged.scan()
+    logged.put("é.csv", b"cut off")
+    await logged.scan()
+    logged.put("è.csv")
+    logged.logs("OK", "/??.csv")
+    await logged.scan()
+    logged.seconds += PATIENCE.quiet
+    assert await logged.tick() == []
+
+
+async def test_a_verdict_is_not_given_to_another_file_when_one_of_them_is_being_imported(logged: Desk) -> None:
+    logged.put("é.csv")
+    await logged.settle()
+    assert await logged.tick() == ["é.csv"]
+    logged.put("è.csv")
+    logged.logs("OK", "/??.csv")
+    await logged.scan()
+    logged.seconds += PATIENCE.quiet
+    assert await logged.tick() == []
+
+
+async def test_a_log_that_cannot_be_read_costs_only_time(upload: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    desk = Desk(upload, log=tmp_path / "log")
+    desk.put("a.csv")
+    await desk.settle()
+    assert await desk.tick() == ["a.csv"]
+    await desk.intake.close()
+
+
+# Alerts
+
+
+async def test_odd_files_alert_until_they_are_gone(desk: Desk) -> None:
+    file = desk.put("students\u202e.xlsx")
+    await desk.scan()
+    assert desk.alert(AlertKind.ODD_FILE) == r"students\u202e.xlsx"
+    file.unlink()
+    await desk.scan()
+    assert desk.alert(AlertKind.ODD_FILE) is None
+
+
+@pytest.mark.parametrize("kind", ["fifo", "symlink", "hard link", "directory"])
+async def test_what_is_no_plain_file_alerts_and_is_left_alone(desk: Desk, tmp_path: Path, kind: str) -> None:
+    path = desk.directory / "x.csv"
+    (tmp_path / "target").write_bytes(CONTENT)
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "symlink":
+            path.symlink_to(tmp_path / "target")
+        case "hard link":
+            path.hardlink_to(tmp_path / "target")
+        case _:
+            path.mkdir()
+    await desk.settle()
+    assert await desk.tick() == []
+    assert desk.alert(AlertKind.ODD_FILE) == "x.csv"
+    if kind == "directory":
+        path.rmdir()
+    else:
+        path.unlink()
+    await desk.scan()
+    assert desk.alert(AlertKind.ODD_FILE) is None
+
+
+async def test_a_plain_file_in_place_of_an_odd_one_is_taken(desk: Desk) -> None:
+    (desk.directory / "x.csv").symlink_to("nowhere")
+    await desk.scan()
+    (desk.directory / "x.csv").unlink()
+    desk.put("x.csv")
+    await desk.settle()
+    assert desk.alert(AlertKind.ODD_FILE) is None
+    assert await desk.tick() == ["x.csv"]
+
+
+async def test_a_file_that_cannot_be_read_alerts_until_it_can_be_or_is_gone(desk: Desk) -> None:
+    file = desk.put("a.csv")
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        pytest.skip("root may read everything")
+    mends: list[Callable[[], None]] = [lambda: file.chmod(0o600), file.unlink]
+    for mend in mends:
+        file.chmod(0)
+        await desk.scan()
+        assert desk.alert(AlertKind.UNREADABLE_FILE) == "a.csv"
+        desk.put("b.csv")
+        await desk.intake._look_at(["b.csv"])  # noqa: SLF001
+        assert desk.alert(AlertKind.UNREADABLE_FILE) == "a.csv", "another file says nothing of it"
+        mend()
+        await desk.scan()
+        assert desk.alert(AlertKind.UNREADABLE_FILE) is None
+
+
+async def test_a_directory_that_vanishes_alerts_and_is_watched_again_when_it_is_back(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.scan()
+    shutil.rmtree(desk.directory)
+    await desk.tick()
+    assert desk.alert(AlertKind.UPLOAD_DIRECTORY) is not None
+    assert desk.alert(AlertKind.WATCH) is not None
+    assert (desk.intake.unsettled, desk.intake.settled) == (0, 0), "nothing is due that cannot be looked at"
+    desk.directory.mkdir()
+    desk.put("b.csv")
+    await desk.settle()
+    assert desk.alert(AlertKind.UPLOAD_DIRECTORY) is None
+    assert desk.alert(AlertKind.WATCH) is None
+    assert await desk.tick() == ["b.csv"]
+    desk.put("c.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 1)
+
+
+async def test_a_directory_that_became_a_file_alerts(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.settle()
+    shutil.rmtree(desk.directory)
+    desk.directory.touch()
+    await desk.intake._look_at(["a.csv"])  # noqa: SLF001
+    assert await desk.tick() == []
+    assert desk.alert(AlertKind.UPLOAD_DIRECTORY) is not None
+    desk.directory.unlink()
+
+
+async def test_a_directory_that_was_replaced_is_watched_anew(desk: Desk, tmp_path: Path) -> None:
+    await desk.scan()
+    desk.directory.rename(tmp_path / "away")
+    desk.directory.mkdir()
+    await desk.tick()
+    desk.put("a.csv")
+    await desk.hear(lambda: desk.intake.unsettled == 1)

@@ -1,0 +1,271 @@
+"""Settings: every mistake at once, and no secret anywhere."""
+
+import os
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from watcher.settings import (
+    PREFIX,
+    Settings,
+    SettingsMistakesError,
+    documented,
+    in_force,
+    load_settings,
+    variable,
+)
+
+SECRET = "hunter2-canary"
+ADDRESSES = {"FAILED_IMPORT_EMAIL": "people@example.org", "REPLY_TO_ADMIN_EMAIL": "admin@example.org"}
+
+
+class Environment:
+    """Sets variables that begin with USERDROP_; there are no others of that kind."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        for name in [name for name in os.environ if name.startswith(PREFIX)]:  # noqa: TID251 - what settings read
+            monkeypatch.delenv(name)
+
+    def set(self, **values: object) -> None:
+        for name, value in values.items():
+            self._monkeypatch.setenv(PREFIX + name, str(value))
+
+    def load(self, **values: object) -> Settings:
+        self.set(**values)
+        return load_settings()
+
+    def mistakes(self, **values: object) -> list[str]:
+        self.set(**values)
+        with pytest.raises(SettingsMistakesError) as caught:
+            load_settings()
+        return caught.value.mistakes
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    return Environment(monkeypatch)
+
+
+def secret_file(path: Path, text: str, mode: int = 0o640) -> Path:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def test_without_any_variable_the_defaults_are_in_force(environment: Environment) -> None:
+    settings = environment.load()
+    assert settings.upload_dir == Path("var/upload")
+    assert settings.interval == timedelta(minutes=5)
+    assert (settings.quiet_seconds, settings.long_quiet_seconds) == (30, 601)
+    assert settings.database == f"sqlite:///{Path('var/state').absolute()}/userdrop.db"
+    assert settings.smtp_host is None
+    assert settings.max_file_mb == 512
+
+
+def test_an_empty_variable_is_one_that_is_not_set(environment: Environment) -> None:
+    given = {variable(name).removeprefix(PREFIX): "" for name in Settings.model_fields}
+    assert environment.load(**given, SMTP_PASSWORD_FILE="", DATABASE_URL_FILE="") == Settings()
+
+
+def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> None:
+    settings = environment.load(
+        **ADDRESSES,
+        UPLOAD_DIR=tmp_path / "upload",
+        INTERVAL_MINUTES=1,
+        DATABASE_URL="sqlite:////data/u.db",
+        STATE_DIR=tmp_path / "state",
+        MAIL_DIR=tmp_path / "mail",
+        SMTP_HOST="mail.example.org",
+        SMTP_PORT=2525,
+        SMTP_TLS="implicit",
+        SMTP_USER="userdrop",
+        SMTP_PASSWORD=SECRET,
+        SMTP_CA_FILE=tmp_path / "ca.pem",
+        FORMAT_FILE=tmp_path / "format.toml",
+        DEFAULT_LOGIN_SOURCE="OPSCOM",
+        MAX_FILE_MB=1,
+        VSFTPD_LOG=tmp_path / "vsftpd.log",
+        VSFTPD_LOG_ROOT=tmp_path,
+        QUIET_SECONDS=0.5,
+        LONG_QUIET_SECONDS=1,
+        LOG_LEVEL="debug",
+        LOG_FORMAT="json",
+    )
+    assert settings.model_fields_set == set(Settings.model_fields)
+    assert settings.database == "sqlite:////data/u.db"
+    assert settings.port == 2525
+
+
+@pytest.mark.parametrize(("tls", "port"), [("starttls", 587), ("implicit", 465), ("none", 25)])
+def test_the_port_follows_the_tls_mode(environment: Environment, tls: str, port: int) -> None:
+    assert environment.load(SMTP_TLS=tls).port == port
+
+
+def test_several_addresses_have_commas_semicolons_or_blanks_between(environment: Environment) -> None:
+    settings = environment.load(FAILED_IMPORT_EMAIL="a@example.org, b@example.org;c@example.org\td@example.org,")
+    assert [address[0] for address in settings.failed_import_email] == ["a", "b", "c", "d"]
+
+
+def test_every_mistake_is_reported_at_once(environment: Environment, tmp_path: Path) -> None:
+    mistakes = environment.mistakes(
+        UPLOAD_DIRECTORY="x",
+        INTERVAL_MINUTES="soon",
+        SMTP_HOST="mail.example.org",
+        SMTP_PORT=70_000,
+        SMTP_TLS="none",
+        SMTP_PASSWORD_FILE=tmp_path / "nowhere",
+        DATABASE_URL="oracle://scott:tiger@db/users",
+        FAILED_IMPORT_EMAIL="people",
+        LOG_LEVEL="loud",
+        QUIET_SECONDS="inf",
+        VSFTPD_LOG="vsftpd.log",
+        VSFTPD_LOG_ROOT=tmp_path,
+    )
+    about = [mistake.replace("=", ":").replace(" ", ":").split(":")[0] for mistake in mistakes]
+    assert sorted(about) == sorted(
+        PREFIX + name
+        for name in (
+            "UPLOAD_DIRECTORY",
+            "INTERVAL_MINUTES",
+            "SMTP_HOST",
+            "SMTP_PORT",
+            "SMTP_PASSWORD_FILE",
+            "SMTP_TLS",
+            "DATABASE_URL",
+            "FAILED_IMPORT_EMAIL",
+            "LOG_LEVEL",
+            "QUIET_SECONDS",
+            "VSFTPD_LOG_ROOT",
+        )
+    )
+    assert all("\n" not in mistake for mistake in mistakes)
+
+
+def test_a_mistake_says_what_was_expected_and_what_was_found(environment: Environment) -> None:
+    (mistake,) = environment.mistakes(INTERVAL_MINUTES=0)
+    assert mistake == "USERDROP_INTERVAL_MINUTES: input should be greater than or equal to 1, not '0'"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "nearest"),
+    [
+        ("SMPT_HOST", "USERDROP_SMTP_HOST"),
+        ("UPLOAD_DIRECTORY", "USERDROP_UPLOAD_DIR"),
+        ("SMTP_PASSWORD_FILES", "USERDROP_SMTP_PASSWORD_FILE"),
+    ],
+)
+def test_an_unknown_name_is_reported_with_the_nearest_known_one(
+    environment: Environment, unknown: str, nearest: str
+) -> None:
+    (mistake,) = environment.mistakes(**{unknown: ""})
+    assert mistake == f"{PREFIX}{unknown}: there is no such setting; did you mean {nearest}?"
+
+
+def test_an_unknown_name_like_no_other_is_reported_by_itself(environment: Environment) -> None:
+    assert environment.mistakes(ZZZZZZZZZZZZZZZZZZZZZZZZZ="x") == [
+        "USERDROP_ZZZZZZZZZZZZZZZZZZZZZZZZZ: there is no such setting"
+    ]
+
+
+def test_a_file_is_for_secrets_only(environment: Environment, tmp_path: Path) -> None:
+    (mistake,) = environment.mistakes(SMTP_USER_FILE=tmp_path / "user")
+    assert "USERDROP_SMTP_USER_FILE: there is no such setting" in mistake
+
+
+# Combinations
+
+
+@pytest.mark.parametrize("missing", [["FAILED_IMPORT_EMAIL"], ["REPLY_TO_ADMIN_EMAIL"], list(ADDRESSES)])
+def test_with_a_mail_server_both_addresses_must_be_set(environment: Environment, missing: list[str]) -> None:
+    given = {name: address for name, address in ADDRESSES.items() if name not in missing}
+    (mistake,) = environment.mistakes(SMTP_HOST="mail.example.org", **given)
+    assert mistake.startswith("USERDROP_SMTP_HOST is set, so ")
+    assert [name for name in ADDRESSES if PREFIX + name in mistake] == missing
+
+
+def test_a_password_is_never_sent_in_clear_text_over_a_network(environment: Environment) -> None:
+    given = ADDRESSES | {"SMTP_TLS": "none", "SMTP_PASSWORD": SECRET}
+    assert environment.load(**given, SMTP_HOST="localhost").smtp_tls == "none"
+    (mistake,) = environment.mistakes(**given, SMTP_HOST="mail.example.org")
+    assert "clear text" in mistake
+    assert SECRET not in mistake
+
+
+def test_the_root_of_sessions_lies_above_the_upload_directory(environment: Environment, tmp_path: Path) -> None:
+    given = {"VSFTPD_LOG": "vsftpd.log", "UPLOAD_DIR": tmp_path / "home" / "upload"}
+    for root in (tmp_path / "home" / "upload", tmp_path, "/"):
+        assert environment.load(**given, VSFTPD_LOG_ROOT=root).vsftpd_log_root == Path(root)
+    (mistake,) = environment.mistakes(**given, VSFTPD_LOG_ROOT=tmp_path / "other")
+    assert mistake == "USERDROP_VSFTPD_LOG_ROOT: should be USERDROP_UPLOAD_DIR or a directory above it"
+
+
+# Secrets
+
+
+def test_a_secret_may_come_from_a_file_without_its_line_end(environment: Environment, tmp_path: Path) -> None:
+    settings = environment.load(
+        SMTP_PASSWORD_FILE=secret_file(tmp_path / "password", f" {SECRET} \r\n"),
+        DATABASE_URL_FILE=secret_file(tmp_path / "url", "sqlite:////data/u.db\n"),
+    )
+    assert settings.smtp_password is not None
+    assert settings.smtp_password.get_secret_value() == f" {SECRET} "
+    assert settings.database == "sqlite:////data/u.db"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601])
+def test_a_secret_that_others_may_use_is_refused(environment: Environment, tmp_path: Path, mode: int) -> None:
+    path = secret_file(tmp_path / "password", SECRET, mode)
+    (mistake,) = environment.mistakes(SMTP_PASSWORD_FILE=path)
+    assert mistake == (f"USERDROP_SMTP_PASSWORD_FILE: {path} holds a secret and others may use it; run chmod o= {path}")
+
+
+def test_a_secret_that_cannot_be_read_is_a_mistake(environment: Environment, tmp_path: Path) -> None:
+    (missing,) = environment.mistakes(SMTP_PASSWORD_FILE=tmp_path / "nowhere")
+    assert missing.endswith("No such file or directory")
+    tmp_path.chmod(0o700)
+    (directory,) = environment.mistakes(SMTP_PASSWORD_FILE=tmp_path)
+    assert directory.endswith("Is a directory")
+    (tmp_path / "latin").write_bytes(b"\xff")
+    (tmp_path / "latin").chmod(0o600)
+    (undecodable,) = environment.mistakes(SMTP_PASSWORD_FILE=tmp_path / "latin")
+    assert undecodable.endswith("not UTF-8 text")
+
+
+def test_a_secret_given_twice_is_a_mistake(environment: Environment, tmp_path: Path) -> None:
+    path = secret_file(tmp_path / "password", SECRET)
+    (mistake,) = environment.mistakes(SMTP_PASSWORD=SECRET, SMTP_PASSWORD_FILE=path)
+    assert mistake == "USERDROP_SMTP_PASSWORD and USERDROP_SMTP_PASSWORD_FILE are both set; keep one"
+
+
+def test_secrets_are_masked_wherever_settings_are_shown(environment: Environment) -> None:
+    settings = environment.load(SMTP_PASSWORD=SECRET, DATABASE_URL=f"sqlite:///{SECRET}.db")
+    shown = dict(in_force(settings))
+    assert shown["USERDROP_SMTP_PASSWORD"] == shown["USERDROP_DATABASE_URL"] == "***"
+    for text in (repr(settings), str(settings), repr(shown), settings.model_dump_json(), repr(list(documented()))):
+        assert SECRET not in text
+
+
+def test_secrets_are_masked_in_mistakes_and_tracebacks(environment: Environment, tmp_path: Path) -> None:
+    wrong = f"postgresql://me:{SECRET}@db/users"
+    environment.set(SMTP_PASSWORD=SECRET, SMTP_HOST="mail.example.org", SMTP_TLS="none", INTERVAL_MINUTES="x")
+    for given in (
+        {"DATABASE_URL": wrong},
+        {"DATABASE_URL": "", "DATABASE_URL_FILE": str(secret_file(tmp_path / "url", wrong))},
+    ):
+        environment.set(**given)
+        for load in (load_settings, Settings):
+            with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
+                load()
+            text = "".join(traceback.format_exception(caught.value))
+            assert "DATABASE_URL" in text.upper()
+            assert SECRET not in text
+
+
+def test_every_setting_is_in_force_and_documented(environment: Environment) -> None:
+    names = [variable(name) for name in Settings.model_fields]
+    assert [name for name, _ in in_force(environment.load())] == names
+    assert [name.split()[0] for name, _, _ in documented()] == names
+    assert all(meaning for _, _, meaning in documented())

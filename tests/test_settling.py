@@ -1,0 +1,284 @@
+"""When an upload is complete: the state machine against a slow one that looks at the whole history."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from importer.model import Fingerprint
+from watcher.model import Evidence, ServerVerdict, Sighting
+from watcher.settling import Decision, Held, Patience, Settled, Waiting, Watched, decide, look
+
+PATIENCE = Patience(proven=3, quiet=30, long_quiet=601)
+SEEN = Sighting(
+    name="a.csv",
+    content=Fingerprint(device=1, inode=2, size=100, modified_ns=1_000),
+    changed_ns=1_000,
+    is_locked=False,
+)
+OK, FAILED = ServerVerdict.OK, ServerVerdict.FAILED
+
+
+def with_content(sighting: Sighting = SEEN, **content: int) -> Sighting:
+    return replace(sighting, content=replace(sighting.content, **content))
+
+
+def decided(*looks: tuple[float, Sighting], patience: Patience = PATIENCE) -> Decision:
+    """What is decided at the last of several looks, each with its time."""
+    watched = None
+    for now, sighting in looks:
+        watched = look(watched, sighting, now)
+    assert watched is not None
+    return decide(watched, patience, looks[-1][0])
+
+
+def test_a_file_settles_when_it_lay_unchanged_for_the_quiet_time() -> None:
+    assert decided((0, SEEN)) == Waiting(30)
+    assert decided((0, SEEN), (29.9, SEEN)) == Waiting(30)
+    assert decided((0, SEEN), (30, SEEN)) == Settled(Evidence.QUIET_AND_UNLOCKED)
+
+
+def test_a_change_starts_the_quiet_time_again() -> None:
+    for changed in (
+        with_content(size=101),
+        with_content(modified_ns=1_001),
+        with_content(inode=3),
+        replace(SEEN, changed_ns=1_001),
+    ):
+        assert decided((0, SEEN), (20, changed)) == Waiting(50)
+        assert decided((0, SEEN), (20, changed), (50, changed)) == Settled(Evidence.QUIET_AND_UNLOCKED)
+
+
+def test_a_lock_vetoes_whatever_else_says_that_the_file_is_complete() -> None:
+    locked = replace(SEEN, is_locked=True)
+    for hinted in (locked, replace(locked, verdict=OK), replace(locked, came_by_rename=True)):
+        assert isinstance(decided((0, hinted), (10_000, locked)), Waiting)
+
+
+def test_a_file_is_not_complete_until_its_quiet_time_has_passed_since_the_last_lock() -> None:
+    locked = replace(SEEN, is_locked=True)
+    assert decided((0, SEEN), (29, locked), (31, SEEN)) == Waiting(59)
+
+
+def test_an_ok_in_the_log_shortens_the_wait() -> None:
+    assert decided((0, replace(SEEN, verdict=OK))) == Waiting(3)
+    assert decided((0, replace(SEEN, verdict=OK)), (3, SEEN)) == Settled(Evidence.SERVER_LOG)
+    assert decided((0, SEEN), (10, replace(SEEN, verdict=OK))) == Settled(Evidence.SERVER_LOG)
+
+
+def test_a_rename_shortens_the_wait() -> None:
+    assert decided((0, replace(SEEN, came_by_rename=True)), (2.9, SEEN)) == Waiting(3)
+    assert decided((0, replace(SEEN, came_by_rename=True)), (3, SEEN)) == Settled(Evidence.RENAME)
+
+
+@pytest.mark.parametrize("verdict", [OK, FAILED])
+@pytest.mark.parametrize("mode", [replace(SEEN, changed_ns=2_000)])
+def test_a_new_mode_does_not_lose_the_verdict(verdict: ServerVerdict, mode: Sighting) -> None:
+    expected = Settled(Evidence.SERVER_LOG) if verdict is OK else Held()
+    assert decided((0, replace(SEEN, verdict=verdict)), (1, mode), (4, mode)) == expected
+
+
+def test_a_new_time_after_an_ok_does_not_lose_the_verdict() -> None:
+    mdtm = with_content(replace(SEEN, changed_ns=2_000), modified_ns=5)
+    assert decided((0, replace(SEEN, verdict=OK)), (1, mdtm)) == Waiting(4)
+    assert decided((0, replace(SEEN, verdict=OK)), (1, mdtm), (4, mdtm)) == Settled(Evidence.SERVER_LOG)
+
+
+def test_a_new_size_loses_the_verdict_and_the_rename() -> None:
+    longer = with_content(size=101)
+    assert decided((0, replace(SEEN, verdict=OK)), (1, longer)) == Waiting(31)
+    assert decided((0, replace(SEEN, came_by_rename=True)), (1, longer)) == Waiting(31)
+
+
+def test_a_failed_upload_is_held_for_ever() -> None:
+    assert decided((0, replace(SEEN, verdict=FAILED))) == Held()
+    assert decided((0, replace(SEEN, verdict=FAILED)), (1_000_000, SEEN)) == Held()
+
+
+def test_a_failed_upload_is_taken_up_again_when_it_is_written_again() -> None:
+    failed = replace(SEEN, verdict=FAILED)
+    assert decided((0, failed), (10, with_content(size=101))) == Waiting(40)
+    assert decided((0, failed), (10, with_content(modified_ns=1_001))) == Waiting(40)
+    assert decided((0, failed), (10, replace(SEEN, verdict=OK))) == Settled(Evidence.SERVER_LOG)
+
+
+def test_an_empty_file_waits_the_long_time_whatever_the_log_says() -> None:
+    empty = with_content(size=0)
+    for first in (empty, replace(empty, verdict=OK), replace(empty, came_by_rename=True)):
+        assert decided((0, first), (600, empty)) == Waiting(601)
+        assert decided((0, first), (601, empty)) == Settled(Evidence.LONG_QUIET)
+
+
+def test_where_locks_cannot_be_asked_for_a_file_waits_the_long_time() -> None:
+    unknown = replace(SEEN, is_locked=None)
+    assert decided((0, unknown), (600, unknown)) == Waiting(601)
+    assert decided((0, unknown), (601, unknown)) == Settled(Evidence.LONG_QUIET)
+
+
+def test_silence_in_a_log_that_is_read_means_the_long_time() -> None:
+    patience = replace(PATIENCE, reads_log=True)
+    assert decided((0, SEEN), (600, SEEN), patience=patience) == Waiting(601)
+    assert decided((0, SEEN), (601, SEEN), patience=patience) == Settled(Evidence.LONG_QUIET)
+
+
+@given(modified=st.integers(-(2**62), 2**62), changed=st.integers(-(2**62), 2**62), start=st.floats(0, 1e9))
+@settings(deadline=None)
+def test_the_files_own_times_do_not_matter(modified: int, changed: int, start: float) -> None:
+    dated = with_content(replace(SEEN, changed_ns=changed), modified_ns=modified)
+    assert decided((start, dated)) == Waiting(start + 30)
+    assert decided((start, dated), (start + 31, dated)) == Settled(Evidence.QUIET_AND_UNLOCKED)
+
+
+@dataclass(frozen=True)
+class Looked:
+    at: float
+    sighting: Sighting
+
+
+def since_size(history: list[Looked]) -> list[Looked]:
+    """The looks that saw the file as long as it is now."""
+    last = history[-1].sighting.content
+    kept: list[Looked] = []
+    for each in reversed(history):
+        content = each.sighting.content
+        if (content.inode, content.size) != (last.inode, last.size):
+            break
+        kept.insert(0, each)
+    return kept
+
+
+def verdict_of(history: list[Looked]) -> ServerVerdict | None:
+    found: ServerVerdict | None = None
+    before: Looked | None = None
+    for each in since_size(history):
+        wrote_again = before is not None and before.sighting.content != each.sighting.content
+        found = each.sighting.verdict or (None if found is FAILED and wrote_again else found)
+        before = each
+    return found
+
+
+def needed(history: list[Looked], patience: Patience) -> float:
+    looks = since_size(history)
+    last = looks[-1].sighting
+    if last.content.size == 0:
+        return patience.long_quiet
+    if verdict_of(history) is OK or any(each.sighting.came_by_rename for each in looks):
+        return patience.proven
+    return patience.long_quiet if patience.reads_log or last.is_locked is None else patience.quiet
+
+
+def is_proved_quiet(history: list[Looked], seconds: float) -> bool:
+    """Whether a look that long ago saw what is seen now, with nothing else and no lock seen in between."""
+    now, last = history[-1].at, history[-1].sighting
+    for before, after in pairwise(reversed(history)):
+        seen = after.sighting
+        if before.sighting.is_locked or (seen.content, seen.changed_ns) != (last.content, last.changed_ns):
+            return False
+        if now >= after.at + seconds:
+            return True
+    return False
+
+
+class Settling(RuleBasedStateMachine):
+    """A sender, a server and a clock that do as they like, and somebody who looks now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.next_ns = 10_000
+        self.file = SEEN
+        self.watched: Watched | None = None
+        self.history: list[Looked] = []
+        self.decision: Decision | None = None
+        self.patience = PATIENCE
+
+    def stamp(self) -> int:
+        self.next_ns += 1
+        return self.next_ns
+
+    @rule(reads_log=st.booleans())
+    @precondition(lambda self: not self.history)
+    def reads_the_log_or_not(self, *, reads_log: bool) -> None:
+        self.patience = replace(PATIENCE, reads_log=reads_log)
+
+    @rule(size=st.sampled_from([0, 1, 100, 101]))
+    def somebody_writes(self, size: int) -> None:
+        stamp = self.stamp()
+        self.file = with_content(replace(self.file, changed_ns=stamp), size=size, modified_ns=stamp)
+
+    @rule(modified=st.integers(0, 2**60))
+    def somebody_sets_the_time(self, modified: int) -> None:
+        self.file = with_content(replace(self.file, changed_ns=self.stamp()), modified_ns=modified)
+
+    @rule()
+    def somebody_sets_the_mode(self) -> None:
+        self.file = replace(self.file, changed_ns=self.stamp())
+
+    @rule()
+    def another_file_takes_the_name(self) -> None:
+        self.file = with_content(replace(self.file, changed_ns=self.stamp(), came_by_rename=True), inode=self.stamp())
+
+    @rule(is_locked=st.sampled_from([True, False, None]))
+    def the_lock_changes(self, is_locked: bool | None) -> None:  # noqa: FBT001 - hypothesis passes it by name
+        self.file = replace(self.file, is_locked=is_locked)
+
+    @rule(verdict=st.sampled_from([OK, FAILED]))
+    def the_log_says(self, verdict: ServerVerdict) -> None:
+        self.file = replace(self.file, verdict=verdict)
+
+    @rule(seconds=st.sampled_from([0.1, 1, 3, 10, 30, 100, 601]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def it_is_looked_at(self) -> None:
+        self.watched = look(self.watched, self.file, self.now)
+        self.history.append(Looked(self.now, self.file))
+        self.decision = decide(self.watched, self.patience, self.now)
+        self.file = replace(self.file, verdict=None, came_by_rename=False)
+
+    @rule()
+    @precondition(lambda self: bool(self.history))
+    def it_is_left_alone_until_the_stated_time(self) -> None:
+        self.file = replace(self.file, is_locked=False)
+        self.it_is_looked_at()
+        if isinstance(self.decision, Waiting):
+            stated = self.decision.until
+            self.now = max(self.now, stated)
+            self.it_is_looked_at()
+            assert isinstance(self.decision, Settled), f"it was to settle at {stated}"
+
+    @rule(seconds=st.sampled_from([0, 1, 1000]))
+    @precondition(lambda self: isinstance(self.decision, Settled))
+    def what_is_settled_stays_settled(self, seconds: float) -> None:
+        if self.history[-1].sighting == self.file and not self.file.is_locked:
+            settled = self.decision
+            self.now += seconds
+            self.it_is_looked_at()
+            assert self.decision == settled
+
+    @invariant()
+    def it_never_settles_early_or_locked(self) -> None:
+        if isinstance(self.decision, Settled):
+            assert not self.history[-1].sighting.is_locked
+            assert is_proved_quiet(self.history, needed(self.history, self.patience))
+
+    @invariant()
+    def it_waits_only_for_a_reason(self) -> None:
+        if isinstance(self.decision, Waiting):
+            last = self.history[-1]
+            assert self.decision.until <= last.at + self.patience.long_quiet
+            assert last.sighting.is_locked or self.decision.until > last.at
+            assert last.sighting.is_locked or not is_proved_quiet(self.history, needed(self.history, self.patience))
+
+    @invariant()
+    def it_is_held_exactly_after_a_fail(self) -> None:
+        if self.history:
+            assert isinstance(self.decision, Held) == (verdict_of(self.history) is FAILED)
+
+
+Settling.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestSettling = Settling.TestCase

@@ -1,0 +1,274 @@
+"""The real child process: what it is given, what it answers, and what is left when it is killed."""
+
+import asyncio
+import multiprocessing
+import os
+import select as io_select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from importer.claiming import fingerprint
+from importer.database import make_engine, user_table
+from importer.format import Column, Format
+from importer.format_file import load_format
+from importer.model import (
+    Archived,
+    Audience,
+    Fingerprint,
+    Imported,
+    Notice,
+    NoticeKind,
+    NotTaken,
+    NotTakenWhy,
+    Outcome,
+)
+from tests.servers.tools import environment
+from watcher.worker import (
+    ImportFiles,
+    Job,
+    OutageError,
+    OutageKind,
+    Prepare,
+    Recover,
+    Tell,
+    UnusableFormatError,
+    Worker,
+    WorkerConfig,
+    WorkerDiedError,
+)
+
+ROOT = Path(__file__).parents[1]
+CONTENT = b"unique_id,login_source\nU1,OPSCOM\nU2,OPSCOM\n"
+NOTICE = Notice(client="default", audience=Audience.CLIENT, kind=NoticeKind.INCOMPLETE, file="a.csv")
+
+
+class Bench:
+    """A worker with a directory and a database."""
+
+    def __init__(self, place: Path, format_: Format) -> None:
+        self.upload = place / "upload"
+        self.upload.mkdir()
+        self.url = f"sqlite:///{place / 'userdrop.db'}"
+        self.worker = Worker(WorkerConfig(database_url=self.url, format=format_, max_bytes=1 << 20))
+
+    def put(self, name: str, content: bytes = CONTENT) -> tuple[str, Fingerprint]:
+        path = self.upload / name
+        path.write_bytes(content)
+        return name, fingerprint(path.stat())
+
+    def importing(self, *uploads: tuple[str, Fingerprint]) -> ImportFiles:
+        return ImportFiles(client="default", directory=self.upload, uploads=uploads)
+
+    def recover(self) -> Recover:
+        return Recover(client="default", directory=self.upload)
+
+    async def do(self, job: Job) -> list[Outcome]:
+        async with asyncio.timeout(60):
+            return [outcome async for outcome in self.worker.run(job)]
+
+    def count(self, table: str) -> int:
+        engine = make_engine(self.url)
+        with engine.begin() as connection:
+            found = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608 - our own names
+        engine.dispose()
+        return int(found)
+
+    def users(self) -> list[str]:
+        engine = make_engine(self.url)
+        users = user_table(load_format(None))
+        with engine.begin() as connection:
+            found = [*connection.execute(select(users.c.unique_id).order_by(users.c.unique_id)).scalars()]
+        engine.dispose()
+        return found
+
+    def archived(self) -> list[str]:
+        bak = self.upload / "bak"
+        return sorted(path.name.split(".")[0] for path in bak.iterdir()) if bak.exists() else []
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, load_format(None))
+    yield made
+    made.worker.close()
+
+
+def child() -> BaseProcess:
+    (found,) = [process for process in multiprocessing.active_children() if process.name == "importer"]
+    return found
+
+
+def kill(process: BaseProcess) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(timeout=20)
+
+
+async def test_a_file_goes_from_the_directory_into_the_database_and_to_bak(bench: Bench) -> None:
+    assert await bench.do(Prepare()) == []
+    assert await bench.do(bench.recover()) == []
+    imported, archived = await bench.do(bench.importing(bench.put("a.csv")))
+    assert isinstance(imported, Imported)
+    assert (imported.counts.records, imported.counts.inserted) == (2, 2)
+    assert isinstance(archived, Archived)
+    assert bench.users() == ["U1", "U2"]
+    assert (bench.upload / "bak" / archived.archive).read_bytes() == CONTENT
+    assert not (bench.upload / "a.csv").exists()
+
+
+async def test_one_child_does_job_after_job(bench: Bench) -> None:
+    await bench.do(Prepare())
+    first = child().pid
+    await bench.do(Prepare())
+    await bench.do(bench.recover())
+    assert child().pid == first
+    assert not bench.worker.is_busy
+
+
+async def test_a_notice_is_stored_once(bench: Bench) -> None:
+    await bench.do(Prepare())
+    for once in ("x", "x", "y"):
+        assert await bench.do(Tell(notice=NOTICE, once=once)) == []
+    assert bench.count("notices") == 2
+
+
+async def test_a_child_that_was_killed_between_two_jobs_is_replaced(bench: Bench) -> None:
+    await bench.do(Prepare())
+    before = child()
+    pid = before.pid
+    kill(before)
+    assert len(await bench.do(bench.importing(bench.put("a.csv")))) == 2
+    assert child().pid != pid
+
+
+async def test_a_file_whose_child_is_killed_in_mid_import_is_imported_once_by_the_next(bench: Bench) -> None:
+    await bench.do(Prepare())
+    job = bench.importing(bench.put("a.csv"), ("gone.csv", Fingerprint(device=0, inode=0, size=0, modified_ns=0)))
+    outcomes = []
+    first = child().pid
+    with pytest.raises(WorkerDiedError) as death:  # noqa: PT012 - it is raised while the outcomes are waited for
+        async for outcome in bench.worker.run(job):
+            outcomes.append(outcome)
+            assert not (bench.upload / "a.csv").exists(), "it is claimed by now, and not yet imported"
+            kill(child())
+    assert outcomes == [NotTaken(client="default", name="gone.csv", why=NotTakenWhy.GONE)]
+    assert death.value.exit_code == -signal.SIGKILL
+    assert bench.users() == []
+    imported, archived = await bench.do(bench.recover())
+    assert child().pid != first
+    assert isinstance(imported, Imported)
+    assert isinstance(archived, Archived)
+    assert await bench.do(bench.recover()) == []
+    assert bench.users() == ["U1", "U2"]
+    assert (bench.count("imports"), bench.archived()) == (1, ["a"])
+
+
+async def test_a_child_that_is_asked_to_stop_ends_after_the_file_in_hand(bench: Bench) -> None:
+    await bench.do(Prepare())
+    missing = ("gone.csv", Fingerprint(device=0, inode=0, size=0, modified_ns=0))
+    job = bench.importing(bench.put("a.csv"), bench.put("b.csv"), missing)
+    outcomes: list[Outcome] = []
+    async for outcome in bench.worker.run(job):
+        outcomes.append(outcome)
+        if len(outcomes) == 1:
+            assert bench.worker.is_busy
+            bench.worker.finish_file()
+    assert len(outcomes) < 5
+    await bench.do(bench.recover())
+    assert bench.archived() == ["a", "b"], "what was claimed is finished by the recovery"
+    assert bench.count("imports") == 2
+
+
+async def test_a_database_that_is_none_is_an_outage_and_the_child_lives_on(tmp_path: Path, bench: Bench) -> None:
+    database = tmp_path / "userdrop.db"
+    database.write_bytes(b"this is no database, whatever its name says" * 100)
+    with pytest.raises(OutageError) as outage:
+        await bench.do(Prepare())
+    assert outage.value.kind is OutageKind.DATABASE
+    assert outage.value.detail
+    pid = child().pid
+    database.unlink()
+    await bench.do(Prepare())
+    assert child().pid == pid
+
+
+async def test_patterns_that_are_not_understood_are_all_told(tmp_path: Path) -> None:
+    columns = tuple(Column(name=name, kind="pattern", pattern="(") for name in "ab")
+    bench = Bench(tmp_path, Format(columns=columns, key="a"))
+    with pytest.raises(UnusableFormatError) as unusable:
+        await bench.do(Prepare())
+    bench.worker.close()
+    assert [mistake.split(":")[0] for mistake in unusable.value.mistakes] == ["columns.a.pattern", "columns.b.pattern"]
+
+
+async def test_a_bug_in_the_child_is_told_by_its_place_and_not_by_its_text(bench: Bench) -> None:
+    await bench.do(Prepare())
+    with pytest.raises(WorkerDiedError) as death:
+        await bench.do(ImportFiles(client="default", directory=bench.upload, uploads=(("canary", None),) * 2 + ((7,),)))  # type: ignore[arg-type]
+    assert death.value.exit_code == 70
+    assert "Error in " in death.value.where
+    assert "canary" not in str(death.value)
+    assert await bench.do(bench.recover()) == []
+
+
+async def test_a_closed_worker_leaves_no_child(bench: Bench) -> None:
+    await bench.do(Prepare())
+    process = child()
+    pid = process.pid
+    assert pid is not None
+    ended = os.pidfd_open(pid)
+    bench.worker.close()
+    assert io_select.select([ended], [], [], 20)[0]
+    os.close(ended)
+    assert multiprocessing.active_children() == []
+
+
+_PARENT = """
+import asyncio, multiprocessing, sys
+from importer.format_file import load_format
+from watcher.worker import Prepare, Worker, WorkerConfig
+
+async def begin(worker):
+    async for _ in worker.run(Prepare()):
+        pass
+
+if __name__ == "__main__":
+    worker = Worker(WorkerConfig(database_url=sys.argv[1], format=load_format(None), max_bytes=1))
+    asyncio.run(begin(worker))
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(script), f"sqlite:///{tmp_path / 'userdrop.db'}"],
+        env=environment(PYTHONPATH=str(ROOT)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout is not None
+        ended = os.pidfd_open(int(parent.stdout.readline()))
+        assert not io_select.select([ended], [], [], 0)[0]
+        parent.kill()
+    assert io_select.select([ended], [], [], 20)[0]
+    os.close(ended)
+
+
+def test_the_parent_never_imports_polars() -> None:
+    code = (
+        "import sys, watcher.cli, watcher.app, watcher.demo; print([n for n in sys.modules if n.startswith('polars')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == (b"[]\n", b"")
