@@ -11,6 +11,7 @@ import pytest
 
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
+from tests.rights import obeying_file_modes
 from tests.servers.tools import wait_until
 from watcher.intake import Intake
 from watcher.model import Evidence, Group, Sighting
@@ -430,20 +431,19 @@ async def test_a_plain_file_in_place_of_an_odd_one_is_taken(desk: Desk) -> None:
     assert await desk.tick() == ["x.csv"]
 
 
-async def test_a_file_that_cannot_be_read_alerts_until_it_can_be_or_is_gone(desk: Desk) -> None:
+@pytest.mark.parametrize("mend", [lambda file: file.chmod(0o600), Path.unlink], ids=["readable", "gone"])
+async def test_a_file_that_cannot_be_read_alerts_until_it_can_be_or_is_gone(
+    desk: Desk, mend: Callable[[Path], None]
+) -> None:
     file = desk.put("a.csv")
     file.chmod(0)
-    if os.access(file, os.R_OK):
-        pytest.skip("root may read everything")
-    mends: list[Callable[[], None]] = [lambda: file.chmod(0o600), file.unlink]
-    for mend in mends:
-        file.chmod(0)
+    with obeying_file_modes():
         await desk.scan()
         assert desk.alert(AlertKind.UNREADABLE_FILE) == "a.csv"
         desk.put("b.csv")
         await desk.intake._look_at(["b.csv"])  # noqa: SLF001
         assert desk.alert(AlertKind.UNREADABLE_FILE) == "a.csv", "another file says nothing of it"
-        mend()
+        mend(file)
         await desk.scan()
         assert desk.alert(AlertKind.UNREADABLE_FILE) is None
 

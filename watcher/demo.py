@@ -31,6 +31,8 @@ def show(place: Path) -> None:
         state_dir=place / "state",
         mail_dir=place / "mail",
         quiet_seconds=1,
+        vsftpd_log=None,
+        vsftpd_log_root=None,
         smtp_host=None,
         database_url=None,
     )
