@@ -20,6 +20,7 @@ from watcher.app import Service, make_directories
 from watcher.logs import configure_logs
 from watcher.settings import Settings
 
+_EXAMPLE = Path(__file__).with_name("demo.csv")
 _SHOWN_COLUMNS = ("unique_id", "first_name", "last_name", "email", "province")
 
 
@@ -40,7 +41,7 @@ def show(place: Path) -> None:
     format_ = load_format(None)
     console = Console(highlight=False)
     dropped = settings.upload_dir / "students.csv"
-    dropped.write_bytes(_example().read_bytes())
+    dropped.write_bytes(_EXAMPLE.read_bytes())
     console.rule("1. A client drops students.csv over FTPS")
     console.print(Syntax(dropped.read_text(encoding="utf-8"), "text", word_wrap=False))
     console.rule("2. userdrop waits until it is complete and imports it")
@@ -58,12 +59,6 @@ def show(place: Path) -> None:
 
 async def _import(settings: Settings, format_: Format) -> None:
     await Service(settings, format_).run_once()
-
-
-def _example() -> Path:
-    """In an installed package it lies beside this module, in a checkout in fixtures/."""
-    packaged = Path(__file__).with_name("demo.csv")
-    return packaged if packaged.exists() else Path(__file__).parents[1] / "fixtures" / "demo.csv"
 
 
 def _users(settings: Settings, format_: Format) -> Table:
