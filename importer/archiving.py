@@ -22,6 +22,8 @@ BAK_MODE = 0o2750
 FILE_MODE = 0o640
 REPORT_SUFFIX = ".failed.csv"
 
+_UNFINISHED_MODE = 0o700
+"""What bak has until its group is right; a crash may come between."""
 _NAME_BYTES = 255
 _DRAFT_PREFIX = ".userdrop-"
 _SEVERAL_SUFFIXES = (".csv.gz",)
@@ -58,12 +60,13 @@ def make_bak(directory: Path) -> Path:
     """
     bak = directory / BAK
     try:
-        bak.mkdir()
+        bak.mkdir(mode=_UNFINISHED_MODE)
     except FileExistsError:
         status = bak.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise BakNotOursError(errno.EPERM, "bak is not a directory of the service's own", bak) from None
-        return bak
+        if stat.S_IMODE(status.st_mode) & ~stat.S_ISGID != _UNFINISHED_MODE:
+            return bak
     os.chown(bak, -1, directory.stat().st_gid)
     bak.chmod(BAK_MODE)
     fsync_directory(directory)
@@ -85,12 +88,18 @@ def put_into_bak(claim: Claim, archive: str, report: str | None, *, sha256: str)
         OSError: bak is full or read-only; what is there stays right, and the call may be repeated.
     """
     bak = make_bak(claim.directory)
+    moves: list[tuple[Path, Path]] = []
     if claim.copy.exists():
-        _put(claim.copy, bak / archive)
+        moves.append((claim.copy, bak / archive))
     elif not (bak / archive).exists() or _sha256(bak / archive) != sha256:
-        _put(claim.original, bak / archive)
+        moves.append((claim.original, bak / archive))
     if report is not None:
-        _put(claim.report, bak / report)
+        moves.append((claim.report, bak / report))
+    for source, target in moves:
+        if source.exists():
+            _is_there(source, target)  # before the first of them moves
+    for source, target in moves:
+        _put(source, target)
     fsync_directory(bak)
     claim.original.unlink(missing_ok=True)
     shutil.rmtree(claim.work, ignore_errors=True)
@@ -98,20 +107,27 @@ def put_into_bak(claim: Claim, archive: str, report: str | None, *, sha256: str)
         fsync_directory(claim.work.parent)
 
 
+def _is_there(source: Path, target: Path) -> bool:
+    if not os.path.lexists(target):
+        return False
+    if target.is_symlink() or not _same_bytes(source, target):
+        raise FileExistsError(errno.EEXIST, "somebody else's file has the name", target)
+    return True
+
+
 def _put(source: Path, target: Path) -> None:
     if not source.exists():
         if not target.exists():
             raise FileNotFoundError(errno.ENOENT, "neither in the work directory nor in bak", target.name)
         return
+    if _is_there(source, target):
+        fsync_directory(target.parent)
+        source.unlink()
+        return
     if source.stat().st_uid == os.geteuid():
         os.chown(source, -1, target.parent.stat().st_gid)
         source.chmod(FILE_MODE)
-    try:
-        _move(source, target)
-    except FileExistsError:
-        if not _same_bytes(source, target):
-            raise
-        source.unlink()
+    _move(source, target)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -125,12 +141,13 @@ def _move(source: Path, target: Path) -> None:
 
 def _move_across_mounts(source: Path, target: Path) -> None:
     """Copy beside the target, make it durable, compare, and only then let the source go."""
-    draft = target.with_name(f"{_DRAFT_PREFIX}{source.parent.name}{source.name}")
+    draft = target.with_name(f"{_DRAFT_PREFIX}{source.parent.name}")
     with source.open("rb") as original, draft.open("wb") as file:
         shutil.copyfileobj(original, file)
         file.flush()
         os.fsync(file.fileno())
     shutil.copystat(source, draft)
+    draft.chmod(FILE_MODE)
     if not _same_bytes(source, draft):
         raise OSError(errno.EIO, "the copy in bak differs from the original", target)
     rename_noreplace(draft, target)

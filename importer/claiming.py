@@ -73,12 +73,12 @@ def claim(new: Claim) -> Claim | NotTaken:
     return new
 
 
-def copy(claimed: Claim, *, seen: Fingerprint | None, max_bytes: int) -> Copied:
+def copy(claimed: Claim, *, seen: Fingerprint, max_bytes: int) -> Copied:
     """Copy the claimed file's bytes into a file of ours, and prove that nobody changed them meanwhile.
 
     Args:
         claimed: the claim; enough time has passed since it was made for a writer to show itself.
-        seen: what the watcher saw when it decided that the upload is complete; None after a restart.
+        seen: what the watcher saw when it decided that the upload is complete; what recovery saw after a restart.
         max_bytes: larger files are refused.
 
     Raises:
@@ -89,8 +89,7 @@ def copy(claimed: Claim, *, seen: Fingerprint | None, max_bytes: int) -> Copied:
     """
     with _opened(claimed.original) as source:
         before = os.fstat(source)
-        changed = seen is not None and seen != fingerprint(before)
-        if changed or not _is_plain(before) or _is_locked(source):
+        if seen != fingerprint(before) or not _is_plain(before) or _is_locked(source):
             raise ChangedWhileTakenError
         if before.st_size > max_bytes:
             raise FileRefused(refusal("file_too_large", limit=f"{max_bytes >> 20} MB"))
@@ -196,6 +195,10 @@ def _opened(path: Path) -> Iterator[int]:
         descriptor = os.open(path, flags)
     except PermissionError:
         raise UnreadableError from None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link or a socket, put there between lstat and rename
+            raise ChangedWhileTakenError from None
+        raise
     try:
         yield descriptor
     finally:

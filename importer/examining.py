@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from importer.dialect import Dialect
 from importer.format import CLEAR, NEVER_IMPORTED, Format, comparison_column, normalised
@@ -22,7 +24,7 @@ from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
 from importer.reading import BLOCK_BYTES, Block, Limits, Reject, UserFile, open_user_file
 from importer.reasons import row_reason
 from importer.spooling import Spool
-from importer.validating import FAILURES, Validator, Verdict, failures_frame, in_order, sentence
+from importer.validating import FAILURES, Validator, Verdict, failures_frame, in_order, sentence, shown
 
 HIDDEN_LINE = "(not shown, because the file has a password column)"
 
@@ -195,9 +197,9 @@ class Examination:
 
 
 class _UniqueValues:
-    """Finds values that occur twice in a file, by hashes, and then exactly."""
+    """Finds values that occur twice in a file: by their hashes, 8 bytes a value, and then exactly, from the disk."""
 
-    def __init__(self, format_: Format, header: Header) -> None:
+    def __init__(self, format_: Format, header: Header, spool: Spool) -> None:
         self._format = format_
         self._header = header
         self._compared = {
@@ -205,36 +207,50 @@ class _UniqueValues:
             for column in format_.columns
             if (column.unique or column.name == format_.key) and column.name in header.positions
         }
-        self._hashes: dict[str, list[pl.DataFrame]] = {name: [] for name in self._compared}
+        self._spool = spool
+        self._hashes: dict[str, list[NDArray[np.uint64]]] = {name: [] for name in self._compared}
 
     def add(self, accepted: pl.DataFrame) -> None:
+        """Note the values of one block's accepted rows."""
+        self._spool.append(accepted.select("row", *{*self._compared, *self._compared.values()}))
         for name, compared in self._compared.items():
-            value = pl.col(compared)
-            held = accepted.filter(value.is_not_null() & (value != CLEAR))
-            self._hashes[name].append(held.select("row", value.hash().alias("hash")))
+            self._hashes[name].append(accepted.filter(_holds_value(compared))[compared].hash().to_numpy())
 
-    def duplicates(self, accepted: Callable[[], Iterator[pl.DataFrame]]) -> pl.DataFrame:
+    def duplicates(self) -> pl.DataFrame:
         """A failures frame: every row whose value an earlier row has."""
-        return in_order([self._duplicates_of(name, accepted) for name in self._compared])
-
-    def _duplicates_of(self, name: str, accepted: Callable[[], Iterator[pl.DataFrame]]) -> pl.DataFrame:
-        suspects = pl.concat(self._hashes[name]).filter(pl.col("hash").is_duplicated()).select("row")
-        if suspects.is_empty():
+        repeated = {name: found for name in self._compared if (found := self._repeated_hashes(name)).len()}
+        if not repeated:
             return pl.DataFrame(schema=FAILURES)
+        suspects: dict[str, list[pl.DataFrame]] = {name: [] for name in repeated}
+        for frame in self._spool.frames():
+            for name, hashes in repeated.items():
+                suspects[name].append(self._suspects(frame, name, hashes))
+        return in_order([self._later(name, pl.concat(frames)) for name, frames in suspects.items()])
+
+    def _repeated_hashes(self, name: str) -> pl.Series:
+        hashes = np.concatenate(self._hashes.pop(name))
+        hashes.sort()
+        return pl.Series(hashes[1:][hashes[1:] == hashes[:-1]]).unique()
+
+    def _suspects(self, values: pl.DataFrame, name: str, hashes: pl.Series) -> pl.DataFrame:
+        """Rows that have the hash of another row: nearly always the value as well."""
         compared = self._compared[name]
-        rows = pl.concat(
-            frame.select("row", pl.col(compared).alias("compared"), pl.col(name).alias("value")).join(
-                suspects, on="row", how="semi"
-            )
-            for frame in accepted()
+        return values.filter(_holds_value(compared) & pl.col(compared).hash().is_in(hashes.implode())).select(
+            "row", pl.col(compared).alias("compared"), pl.col(name).alias("value")
         )
-        later = rows.with_columns(pl.col("row").min().over("compared").alias("first")).filter(
-            pl.col("row") != pl.col("first")
-        )
-        facts = {"value": pl.col("value"), "row": pl.col("first").cast(pl.String)}
+
+    def _later(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
+        first = pl.col("row").min().over("compared")
+        later = rows.with_columns(first.alias("first")).filter(pl.col("row") != pl.col("first"))
+        facts = {"value": shown(pl.col("value")), "row": pl.col("first").cast(pl.String)}
         message = sentence("duplicate_in_file", self._header.label(name), facts)
         position = [column.name for column in self._format.columns].index(name)
         return failures_frame(later, "duplicate_in_file", name, position, message)
+
+
+def _holds_value(column: str) -> pl.Expr:
+    value = pl.col(column)
+    return value.is_not_null() & (value != CLEAR)
 
 
 def examine(
@@ -258,7 +274,7 @@ def examine(
         FileRefused: the file as a whole cannot be imported.
         OSError: the disk is full or broken.
     """
-    with source.open() as file, ExitStack() as on_error:
+    with source.open() as file, Spool(spool_directory / "unique") as values, ExitStack() as on_error:
         header = match_header(file.header, source.format)
         if isinstance(header, Refusal):
             raise FileRefused(header)
@@ -267,12 +283,12 @@ def examine(
             source, header, file.dialect, validator, spool_directory=spool_directory, keep_accepted=keep_accepted
         )
         on_error.enter_context(examination)
-        unique = _UniqueValues(source.format, header)
+        unique = _UniqueValues(source.format, header, values)
         for _ in _one_ahead(file.blocks(), lambda block: unique.add(examination.add(block))):
             if progress is not None:
                 progress(file.bytes_read, file.total_bytes)
         examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
-        examination.fail(unique.duplicates(examination.accepted))
+        examination.fail(unique.duplicates())
         on_error.pop_all()
     return examination
 

@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from importer.format import (
     DATE_CODES,
+    NEVER_IMPORTED,
     REPORT_COLUMNS,
     USER_BOOKKEEPING,
     Column,
@@ -159,7 +160,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _mistakes(entry: _FormatEntry, base: Format | None) -> Iterator[str]:
-    names = [*(column.name for column in base.columns if base), *entry.columns] if base else [*entry.columns]
+    names = _names(entry, base)
     if not names:
         yield "columns: there is none; write at least one [columns.NAME]"
     if entry.key is None and base is None:
@@ -170,26 +171,43 @@ def _mistakes(entry: _FormatEntry, base: Format | None) -> Iterator[str]:
     for place, name in references:
         if name not in names:
             yield f"{place}: there is no column {name}{_nearest(name, names)}"
+    yield from (
+        f"defaults.{name}: no two users may share it, so it cannot have a default"
+        for name in entry.defaults
+        if name in _unshared(entry, base)
+    )
     yield from _clashes(entry, base)
     for name, column in entry.columns.items():
         yield from (f"columns.{name}.{mistake}" for mistake in _column_mistakes(name, column, entry, base))
 
 
+def _names(entry: _FormatEntry, base: Format | None) -> list[str]:
+    return [*dict.fromkeys([*(column.name for column in (base.columns if base else ())), *entry.columns])]
+
+
+def _unshared(entry: _FormatEntry, base: Format | None) -> set[str]:
+    kept = {column.name for column in (base.columns if base else ()) if column.unique} - {*entry.columns}
+    own = {name for name, column in entry.columns.items() if column.unique}
+    return kept | own | {entry.key or (base.key if base else "")}
+
+
 def _clashes(entry: _FormatEntry, base: Format | None) -> Iterator[str]:
-    owner: dict[str, str] = {normalised(name): "userdrop itself" for name in REPORT_COLUMNS}
+    owner: dict[str, str] = {normalised(name): "userdrop itself" for name in (*REPORT_COLUMNS, *NEVER_IMPORTED)}
     kept = [column for column in (base.columns if base else ()) if column.name not in entry.columns]
     for column in kept:
         owner |= dict.fromkeys(column.names, f"column {column.name}")
     for name, column_entry in entry.columns.items():
         for alias in dict.fromkeys(normalised(alias) for alias in (name, *column_entry.aliases)):
-            if alias in owner:
+            if not alias:
+                yield f"columns.{name}: an alias needs a letter or a digit"
+            elif alias in owner:
                 yield f"columns.{name}: the name {alias} already belongs to {owner[alias]}"
             owner[alias] = f"column {name}"
 
 
 def _column_mistakes(name: str, column: _ColumnEntry, entry: _FormatEntry, base: Format | None) -> Iterator[str]:
     lookups = {*entry.lookups, *(base.lookups if base else ())}
-    reserved = {*USER_BOOKKEEPING, *(comparison_column(other) for other in entry.columns)}
+    reserved = {*USER_BOOKKEEPING, *(comparison_column(other) for other in _names(entry, base))}
     if name in reserved:
         yield f"name: {name} is a column of userdrop's own; choose another name"
     if column.kind == "choice" and not column.values:
@@ -218,10 +236,12 @@ def _format(entry: _FormatEntry, base: Format | None) -> Format:
     columns = {column.name: column for column in (base.columns if base else ())}
     columns |= {name: _column(name, column, entry) for name, column in entry.columns.items()}
     columns |= {name: replace(columns[name], required=True) for name in entry.required}
+    key = entry.key or (base.key if base else "")
+    columns[key] = replace(columns[key], unique=True)
     lookups = {name: Lookup(noun=lookup.noun, entries=lookup.entries) for name, lookup in entry.lookups.items()}
     return Format(
         columns=tuple(columns.values()),
-        key=entry.key or (base.key if base else ""),
+        key=key,
         lookups={**(base.lookups if base else {}), **lookups},
         defaults={**(base.defaults if base else {}), **entry.defaults},
     )

@@ -18,7 +18,8 @@ def pattern_mistakes(format_: Format) -> Iterator[str]:
     for column in format_.columns:
         if column.pattern is not None:
             try:
-                pl.Series([""]).str.contains(whole(column.pattern))
+                for pattern in (column.pattern, whole(column.pattern)):
+                    pl.Series([""]).str.contains(pattern)
             except pl.exceptions.ComputeError as error:
                 found = re.search(r"^error: (.+)$", str(error), re.MULTILINE)
                 detail = found[1] if found else "not understood"

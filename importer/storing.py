@@ -6,6 +6,7 @@ empties it. All statements are SQLAlchemy's, so that SQLite and PostgreSQL run t
 
 import dataclasses
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    false,
     func,
     insert,
     literal,
@@ -56,14 +58,13 @@ from importer.model import (
     Imported,
     Notice,
     NoticeKind,
-    Quarantined,
     ReasonCount,
     Refusal,
     Refused,
     Superseded,
     shown_name,
 )
-from importer.validating import failures_frame, in_order, sentence
+from importer.validating import failures_frame, in_order, sentence, shown
 
 _STAGED_ROWS = 20_000
 _NOTHING = Copied(size=0, sha256="")
@@ -78,6 +79,7 @@ class Entry:
     archive: str
     report: str | None
     is_archived: bool
+    is_quarantined: bool
 
 
 class Store:
@@ -221,13 +223,12 @@ class Store:
             _write_notice(connection, _plain_notice(claim, NoticeKind.SUPERSEDED, Audience.CLIENT, archive), at)
         return Superseded(claim=claim, archive=archive)
 
-    def quarantine(self, claim: Claim, attempts: int, *, at: dt.datetime) -> Quarantined:
+    def quarantine(self, claim: Claim, *, at: dt.datetime) -> None:
         """Record that a file is set aside, and tell the admin."""
         with self._engine.begin() as connection:
             values = _values(claim, "quarantined", _NOTHING, "", at)
             _write_entry(connection, values)
             _write_notice(connection, _plain_notice(claim, NoticeKind.QUARANTINED, Audience.ADMIN, None), at)
-        return Quarantined(claim=claim, attempts=attempts)
 
     def notify(self, notice: Notice, *, once: str, at: dt.datetime) -> None:
         """Store a notice about a file that was not claimed, unless that was done under the same `once` before."""
@@ -237,12 +238,14 @@ class Store:
                 _write_notice(connection, notice, at, once=once)
 
     def _names(self, connection: Connection, claim: Claim, at: dt.datetime) -> tuple[str, str]:
+        # A mail may name a file that has left bak since, so its name is not given to another one.
+        namesakes = and_(imports.c.client == claim.client, imports.c.file == shown_name(claim.name))
         promised = select(imports.c.archive, imports.c.report).where(
-            imports.c.directory == str(claim.directory), imports.c.archived_at.is_(None)
+            imports.c.directory == str(claim.directory), or_(imports.c.archived_at.is_(None), namesakes)
         )
         taken = {name for row in connection.execute(promised) for name in row}
         bak = claim.directory / BAK
-        return archive_names(claim.name, at, lambda name: name in taken or (bak / name).exists())
+        return archive_names(claim.name, at, lambda name: name in taken or os.path.lexists(bak / name))
 
     def _merge(
         self, connection: Connection, claim: Claim, staging: "_Staging", counts: Counts, at: dt.datetime
@@ -296,6 +299,7 @@ class _Conflicts:
         self._staging = staging
         self._format = format_
         self._client = client
+        self._key = unique_columns(format_)[format_.key]
 
     def drop(self) -> pl.DataFrame:
         """Take conflicting rows out of the staging, until none is left; returns them as a failures frame.
@@ -319,12 +323,12 @@ class _Conflicts:
                 rows = self._connection.execute(self._query(name, compared)).all()
                 frame = pl.DataFrame(rows, schema={"row": pl.Int64, "value": pl.String}, orient="row")
                 label = self._staging.examination.header.label(name)
-                message = sentence("duplicate_user", label, {"value": pl.col("value")})
+                message = sentence("duplicate_user", label, {"value": shown(pl.col("value"))})
                 yield failures_frame(frame, "duplicate_user", name, names.index(name), message)
 
     def _query(self, name: str, compared: str) -> Any:  # noqa: ANN401 - SQLAlchemy's own row type says nothing more
         staged, users, owner = self._staging.table, self._users, self._staging.table.alias("owner")
-        key = self._format.key
+        key = self._key
         return (
             select(staged.c.row, staged.c[name])
             .join(users, and_(users.c.client == self._client, users.c[compared] == staged.c[compared]))
@@ -347,12 +351,13 @@ class _Merge:
         self._format = format_
         self._claim = claim
         self._at = at
-        self._same_user = and_(users.c.client == claim.client, users.c[format_.key] == self._staged.c[format_.key])
+        key = unique_columns(format_)[format_.key]
+        self._same_user = and_(users.c.client == claim.client, users.c[key] == self._staged.c[key])
 
     def drop_unchanged(self) -> Any:  # noqa: ANN401 - see _Conflicts._query
         """Take the rows out of the staging that repeat what is stored."""
-        changed = [self._changes(name) for name in self._columns]
-        same = select(literal(1)).where(self._same_user, ~or_(*changed))
+        changed = [self._changes(name) for name in self._columns if name != self._format.key]
+        same = select(literal(1)).where(self._same_user, ~or_(false(), *changed))
         return delete(self._staged).where(same.exists())
 
     def free_unique_values(self) -> Iterator[Any]:
@@ -385,10 +390,7 @@ class _Merge:
         return insert(self._users).from_select([*values], new).execution_options(preserve_rowcount=True)
 
     def _changes(self, name: str) -> ColumnElement[bool]:
-        given, stored = self._staged.c[name], self._users.c[name]
-        cleared = and_(given == CLEAR, stored.is_not(None))
-        replaced = and_(given != CLEAR, or_(stored.is_(None), stored != given))
-        return and_(given.is_not(None), or_(cleared, replaced))
+        return and_(self._staged.c[name].is_not(None), self._given(name).is_distinct_from(self._users.c[name]))
 
     def _given(self, name: str) -> ColumnElement[Any]:
         given = func.nullif(self._staged.c[name], CLEAR)
@@ -406,6 +408,7 @@ def _entry(row: Row[Any], name: str) -> Entry:
         archive=row.archive,
         report=row.report,
         is_archived=row.archived_at is not None,
+        is_quarantined=row.status == "quarantined",
     )
 
 

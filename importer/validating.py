@@ -164,7 +164,7 @@ class Validator:
             facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
             yield Rule("too_long", column.name, too_long, facts)
         for kind, wrong, more in self._kind_rules(column, given, mapped):
-            yield Rule(kind, column.name, wrong.fill_null(value=False) & clean, {"value": _shown(text), **more})
+            yield Rule(kind, column.name, wrong.fill_null(value=False) & clean, {"value": shown(text), **more})
 
     def _kind_rules(
         self, column: Column, given: pl.Expr, mapped: pl.Expr
@@ -230,6 +230,13 @@ def sentence(kind: str, label: str, facts: Mapping[str, pl.Expr | str]) -> pl.Ex
             value = values[name]
             pieces.append(pl.lit(value) if isinstance(value, str) else value)
     return pl.concat_str(pieces)
+
+
+def shown(text: pl.Expr) -> pl.Expr:
+    """`reasons.shown` as an expression."""
+    line = text.str.replace_all(r"\s+", " ")
+    cut = pl.concat_str(line.str.slice(0, SHOWN_CHARACTERS - 1), pl.lit("…"))
+    return pl.when(line.str.len_chars() > SHOWN_CHARACTERS).then(cut).otherwise(line)
 
 
 def failures_frame(failing: pl.DataFrame, kind: str, column: str, position: int, message: pl.Expr) -> pl.DataFrame:
@@ -298,9 +305,3 @@ def _parsed(text: pl.Expr, form: str) -> pl.Expr:
 def _listed(values: Mapping[str, str]) -> str:
     listed = ", ".join(values)
     return listed if len(listed) <= 2 * SHOWN_CHARACTERS else f"{listed[: 2 * SHOWN_CHARACTERS].rpartition(', ')[0]}, …"
-
-
-def _shown(text: pl.Expr) -> pl.Expr:
-    line = text.str.replace_all(r"\s+", " ")
-    cut = pl.concat_str(line.str.slice(0, SHOWN_CHARACTERS - 1), pl.lit("…"))
-    return pl.when(line.str.len_chars() > SHOWN_CHARACTERS).then(cut).otherwise(line)

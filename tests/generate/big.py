@@ -15,7 +15,9 @@ COLUMNS = (
 )
 CHUNK_RECORDS = 20_000
 
-STRUCTURE: tuple[Callable[[str], str], ...] = (
+Change = Callable[[str], str]
+
+STRUCTURE: tuple[Change, ...] = (
     lambda record: record.rpartition(",")[0],
     lambda record: record + ",x",
     lambda record: record.replace(",OPSCOM,", ',"OPSCOM,', 1),
@@ -24,7 +26,7 @@ STRUCTURE: tuple[Callable[[str], str], ...] = (
     lambda record: record.replace(",OPSCOM,", ",OPSCOM\udcff,", 1),
     lambda _: COLUMNS,
 )
-CONTENT: tuple[Callable[[str], str], ...] = (
+CONTENT: tuple[Change, ...] = (
     lambda record: record.replace(",OPSCOM,", ",,", 1),
     lambda record: record.replace(",OPSCOM,", ",NOWHERE,", 1),
     lambda record: record.replace("@", "", 1),
@@ -48,21 +50,28 @@ def big_file(path: Path, records: int, broken_share: float, *, seed: int = 0) ->
     Line ends are CRLF; 1 % of the records hold LF inside a quoted cell. Half of the broken records (rounded down) are
     broken in structure, each costing just itself; the others have one bad value. The header is not among `records`.
     """
-    rng = random.Random(seed)  # noqa: S311 - not for secrets
-    broken = sorted(rng.sample(range(records), round(records * broken_share)))
-    rng.shuffle(broken)
-    structure = len(broken) // 2
-    changes = {at: STRUCTURE[place % len(STRUCTURE)] for place, at in enumerate(broken[:structure])}
-    changes |= {at: CONTENT[place % len(CONTENT)] for place, at in enumerate(broken[structure:])}
-    people = (changes[at](_person(at)) if at in changes else _person(at) for at in range(records))
+    structure, content = planned(records, broken_share, seed=seed)
+    changes = structure | content
+    people = (changes[at](person(at)) if at in changes else person(at) for at in range(records))
     with path.open("wb") as file:
         file.write(f"{COLUMNS}\r\n".encode())
         while chunk := "\r\n".join(islice(people, CHUNK_RECORDS)):
             file.write(f"{chunk}\r\n".encode("utf-8", "surrogateescape"))
-    return Planted(structure=structure, content=len(broken) - structure)
+    return Planted(structure=len(structure), content=len(content))
 
 
-def _person(n: int) -> str:
+def planned(records: int, broken_share: float, *, seed: int = 0) -> tuple[dict[int, Change], dict[int, Change]]:
+    """Which records such a file breaks, and how: in their structure, and by one bad value."""
+    rng = random.Random(seed)  # noqa: S311 - not for secrets
+    broken = sorted(rng.sample(range(records), round(records * broken_share)))
+    rng.shuffle(broken)
+    half = len(broken) // 2
+    structure = {at: STRUCTURE[place % len(STRUCTURE)] for place, at in enumerate(broken[:half])}
+    content = {at: CONTENT[place % len(CONTENT)] for place, at in enumerate(broken[half:])}
+    return structure, content
+
+
+def person(n: int) -> str:
     """The n-th person, as a record without its line end; always the same, spread by odd multipliers."""
     first, last = FIRST_NAMES[n * 7 % 26], LAST_NAMES[n * 11 % 26]
     city, province = CITIES[n * 5 % 8], PROVINCES[n * 3 % 8]

@@ -1,0 +1,195 @@
+"""What the importer's tests share: a small format, files examined from text, and a client's directory."""
+
+import csv
+import datetime as dt
+import io
+import itertools
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Engine, Table, select
+
+from importer.archiving import BAK
+from importer.claiming import fingerprint
+from importer.database import imports, make_engine, migrate, notices, user_table
+from importer.examining import Examination, Source, examine
+from importer.format import Format
+from importer.format_file import load_format, parse_format
+from importer.importing import Clock, Importer
+from importer.model import Fingerprint, Outcome
+from importer.reading import BLOCK_BYTES, Limits
+from importer.reporting import write_report
+from tests.servers.tools import unavailable
+
+NOW = dt.datetime(2026, 11, 22, 10, 10, 13, tzinfo=dt.UTC)
+LIMITS = Limits(max_bytes=1 << 20, max_expanded_bytes=1 << 20)
+BUILT_IN = load_format(None)
+PEOPLE = parse_format(
+    """
+    key = "uid"
+    [columns.uid]
+    required = true
+    unique = true
+    max_length = 8
+    [columns.email]
+    aliases = ["E-Mail Address"]
+    kind = "email"
+    unique = true
+    [columns.user_name]
+    unique = true
+    [columns.city]
+    max_length = 10
+    [columns.level]
+    kind = "choice"
+    values = { 1 = "low", 2 = "high" }
+    [defaults]
+    level = "1"
+    """
+)
+"""A format of five columns: the key, two unique ones, a free one, and one with a default."""
+
+
+@contextmanager
+def examined(
+    text: str | bytes, format_: Format = PEOPLE, *, name: str = "people.csv", block_bytes: int = BLOCK_BYTES
+) -> Iterator[Examination]:
+    """A file of that text, read and judged."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "copy"
+        path.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
+        source = Source(path=path, name=name, format=format_, limits=LIMITS, block_bytes=block_bytes)
+        with examine(source, today=NOW.date(), spool_directory=Path(directory)) as examination:
+            yield examination
+
+
+def messages(examination: Examination) -> dict[int, list[str]]:
+    """Row → the sentences that tell why it failed."""
+    found: dict[int, list[str]] = {}
+    for _, reasons in examination.failed():
+        for row, message in reasons.select("row", "message").iter_rows():
+            found.setdefault(row, []).append(message)
+    return found
+
+
+def accepted(examination: Examination) -> dict[int, dict[str, str | None]]:
+    """Row → what is to be stored."""
+    rows = (row for frame in examination.accepted() for row in frame.iter_rows(named=True))
+    return {row.pop("row"): {name: value for name, value in row.items() if name != "line"} for row in rows}
+
+
+def report_bytes(text: str | bytes, format_: Format = PEOPLE, **how: Any) -> bytes:  # noqa: ANN401 - as examined
+    """The failed-users CSV of a file of that text."""
+    with examined(text, format_, **how) as examination, TemporaryDirectory() as directory:
+        path = Path(directory) / "report.csv"
+        write_report(examination, path)
+        return path.read_bytes()
+
+
+def report_rows(report: bytes, separator: str = ",") -> list[list[str]]:
+    """The failed-users CSV as another reader of CSV sees it."""
+    return list(csv.reader(io.StringIO(report.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True))
+
+
+def database(directory: Path, format_: Format = PEOPLE) -> Engine:
+    """A new SQLite file, migrated."""
+    engine = make_engine(f"sqlite:///{directory / 'userdrop.db'}")
+    migrate(engine, format_)
+    return engine
+
+
+def rows_of(engine: Engine, table: Table) -> list[dict[str, Any]]:
+    """Every row of a table, in the order of its key."""
+    with engine.begin() as connection:
+        query = select(table).order_by(*table.primary_key.columns)
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def clock(*, now: dt.datetime = NOW, pause: Callable[[], None] = lambda: None, tokens: str = "t") -> Clock:
+    """A clock that stands still; each token is another one."""
+    numbers = itertools.count(1)
+    return Clock(now=lambda: now, elapsed=lambda: 7.5, pause=pause, token=lambda: f"{tokens}{next(numbers)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A client's upload directory beside a database, and what a test asks of them."""
+
+    directory: Path
+    engine: Engine
+    format: Format
+
+    @property
+    def bak(self) -> Path:
+        """Where imported files go."""
+        return self.directory / BAK
+
+    def drop(self, name: str, content: str | bytes) -> Path:
+        """Put a whole file there, as a client does."""
+        path = self.directory / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def seen(self, name: str) -> tuple[str, Fingerprint]:
+        """What the watcher tells of a complete file."""
+        return name, fingerprint(os.lstat(self.directory / name))
+
+    def importer(self, **how: Any) -> Importer:  # noqa: ANN401 - as clock
+        """An importer whose clock stands still."""
+        return Importer(self.engine, self.format, LIMITS, clock(**how))
+
+    def take(self, *names: str, **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
+        """Import the files of these names."""
+        uploads = [self.seen(name) for name in names]
+        return list(self.importer(**how).import_files("acme", self.directory, uploads))
+
+    def recover(self, **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
+        """Finish what was left."""
+        return list(self.importer(**how).recover("acme", self.directory))
+
+    def users(self) -> dict[str, dict[str, Any]]:
+        """Key → user."""
+        table = user_table(self.format)
+        return {row[self.format.key]: row for row in rows_of(self.engine, table)}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every entry, oldest claim first."""
+        return rows_of(self.engine, imports)
+
+    def notices(self) -> list[tuple[str, str]]:
+        """Kind and audience of every notice."""
+        return [(row["facts"]["kind"], row["audience"]) for row in rows_of(self.engine, notices)]
+
+    def archived(self) -> dict[str, bytes]:
+        """Name → content of everything in bak."""
+        return {path.name: path.read_bytes() for path in sorted(self.bak.iterdir())} if self.bak.exists() else {}
+
+    def left(self) -> list[str]:
+        """Everything else in the client's directory, by its path."""
+        paths = (path for path in self.directory.rglob("*") if self.bak not in (path, *path.parents))
+        return sorted(str(path.relative_to(self.directory)) for path in paths)
+
+
+def make_site(place: Path, format_: Format = PEOPLE) -> Site:
+    """An empty upload directory and an empty database, in directories of their own."""
+    directory, state = place / "upload", place / "state"
+    directory.mkdir()
+    state.mkdir()
+    return Site(directory=directory, engine=database(state, format_), format=format_)
+
+
+@contextmanager
+def mounted(path: Path, *options: str) -> Iterator[None]:
+    """Something else mounted over a directory; the test is skipped where that needs more rights."""
+    mount = ["mount", *options, str(path)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        unavailable("a mount needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)

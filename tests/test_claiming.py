@@ -1,0 +1,261 @@
+"""Taking a file: the rename, the proof that nobody writes into it, the copy, and the way back."""
+
+import fcntl
+import hashlib
+import os
+import stat
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from importer import claiming
+from importer.claiming import ChangedWhileTakenError, Copied
+from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
+from tests.importing import NOW
+
+DATA = b"uid\nU1\n"
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    directory = tmp_path / "upload"
+    directory.mkdir()
+    return directory
+
+
+def new_claim(upload: Path, name: str = "people.csv", id_: str = "20261122T101013Z-a") -> Claim:
+    return Claim(id=id_, client="acme", directory=upload, name=name)
+
+
+def taken(upload: Path, name: str = "people.csv", data: bytes = DATA) -> tuple[Claim, Fingerprint]:
+    (upload / name).write_bytes(data)
+    seen = claiming.fingerprint(os.lstat(upload / name))
+    claimed = claiming.claim(new_claim(upload, name))
+    assert isinstance(claimed, Claim)
+    return claimed, seen
+
+
+def copied(claimed: Claim, seen: Fingerprint, max_bytes: int = 100) -> Copied:
+    return claiming.copy(claimed, seen=seen, max_bytes=max_bytes)
+
+
+def test_ids_sort_by_time_and_hold_a_token() -> None:
+    assert claiming.claim_id(NOW, "a1b2") == "20261122T101013Z-a1b2"
+
+
+def test_a_claimed_file_lies_in_a_directory_that_is_ours(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    assert list(upload.iterdir()) == [upload / ".importing"]
+    assert claimed.original.read_bytes() == DATA
+    assert claiming.fingerprint(claimed.original.lstat()) == seen
+    for directory in (claimed.work, claimed.work.parent):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_a_file_that_is_gone_is_not_taken(upload: Path) -> None:
+    assert claiming.claim(new_claim(upload)) == NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
+    assert list(upload.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "directory", "fifo", "socket"])
+def test_what_is_no_plain_file_is_left_alone(upload: Path, tmp_path: Path, kind: str) -> None:
+    path, other = upload / "people.csv", tmp_path / "other.csv"
+    other.write_bytes(DATA)
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(other),
+        "dangling link": lambda: path.symlink_to("nowhere"),
+        "hard link": lambda: path.hardlink_to(other),
+        "directory": path.mkdir,
+        "fifo": lambda: os.mkfifo(path),
+        "socket": lambda: os.mknod(path, stat.S_IFSOCK | 0o600),
+    }
+    make[kind]()
+    before = path.lstat()
+    assert claiming.claim(new_claim(upload)) == NotTaken(
+        client="acme", name="people.csv", why=NotTakenWhy.NOT_A_PLAIN_FILE
+    )
+    assert path.lstat() == before
+    assert list(upload.iterdir()) == [path]
+
+
+def test_the_copy_has_the_bytes_and_their_hash(upload: Path) -> None:
+    data = os.urandom(3 << 20)
+    claimed, seen = taken(upload, data=data)
+    assert copied(claimed, seen, 4 << 20) == Copied(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    assert claimed.copy.read_bytes() == data
+    assert claimed.original.exists()
+
+
+def test_a_copy_that_an_earlier_attempt_left_is_replaced(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    claimed.copy.write_bytes(b"x" * 1000)
+    copied(claimed, seen)
+    assert claimed.copy.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("change", ["appended", "replaced", "truncated", "linked"])
+def test_a_file_that_changed_since_it_was_seen_is_not_copied(upload: Path, tmp_path: Path, change: str) -> None:
+    claimed, seen = taken(upload)
+    if change == "appended":
+        with claimed.original.open("ab") as file:
+            file.write(b"U2\n")
+    elif change == "replaced":
+        os.utime(claimed.original, ns=(0, seen.modified_ns + 1))
+    elif change == "truncated":
+        os.truncate(claimed.original, 3)
+    else:
+        (tmp_path / "link").hardlink_to(claimed.original)
+    with pytest.raises(ChangedWhileTakenError):
+        copied(claimed, seen)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "socket", "directory"])
+def test_what_was_slipped_in_before_the_rename_is_given_back_without_being_opened(
+    upload: Path, tmp_path: Path, kind: str
+) -> None:
+    claimed, seen = taken(upload)
+    claimed.original.unlink()
+    secret = tmp_path / "secret"
+    secret.write_bytes(DATA)
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: claimed.original.symlink_to(secret),
+        "fifo": lambda: os.mkfifo(claimed.original),
+        "socket": lambda: os.mknod(claimed.original, stat.S_IFSOCK | 0o600),
+        "directory": claimed.original.mkdir,
+    }
+    make[kind]()
+    with pytest.raises(ChangedWhileTakenError):
+        copied(claimed, seen)
+    assert not claimed.copy.exists()
+    assert claiming.give_back(claimed)
+    assert {path.name for path in upload.iterdir()} == {".importing", "people.csv"}
+    assert not claimed.work.exists()
+
+
+LOCKING = """
+import fcntl, sys
+file = open(sys.argv[1], "ab")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_its_server_holds_locked_is_not_copied(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    command = [sys.executable, "-c", LOCKING, str(claimed.original)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"locked\n"
+        with pytest.raises(ChangedWhileTakenError):
+            copied(claimed, seen)
+        server.communicate()
+    assert copied(claimed, seen).size == len(DATA)
+
+
+def test_nothing_of_ours_ever_locks_the_senders_file(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    with claimed.original.open("r+b") as file:
+        question = struct.pack("@hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+        copied(claimed, seen)
+        answer = struct.unpack("@hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, question))
+    assert answer[0] == fcntl.F_UNLCK
+
+
+def test_a_file_that_is_too_large_is_refused_without_being_copied(upload: Path) -> None:
+    claimed, seen = taken(upload, data=b"x" * (1 << 20) + b"x")
+    with pytest.raises(FileRefused) as caught:
+        copied(claimed, seen, 1 << 20)
+    assert caught.value.refusal.message == "the file is larger than 1 MB; split it and drop the parts"
+    assert not claimed.copy.exists()
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from importer import claiming
+from importer.model import Claim
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+claimed = Claim(id="a", client="acme", directory=Path(sys.argv[1]), name="people.csv")
+try:
+    claiming.copy(claimed, seen=claiming.fingerprint(claimed.original.lstat()), max_bytes=100)
+except claiming.UnreadableError:
+    sys.exit(9)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, and only root can be one")
+def test_a_file_that_may_not_be_read_is_told_apart(upload: Path) -> None:
+    claimed = new_claim(upload, id_="a")
+    claimed.work.mkdir(parents=True)
+    claimed.original.write_bytes(DATA)
+    claimed.original.chmod(0o600)
+    for place in (*claimed.work.parents, claimed.work):
+        if place.owner() == "root" and "pytest" in str(place):
+            place.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", UNREADABLE, str(upload)], check=False)
+    assert done.returncode == 9
+
+
+def test_a_file_is_given_back_under_its_name(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    copied(claimed, seen)
+    assert claiming.give_back(claimed)
+    assert (upload / "people.csv").read_bytes() == DATA
+    assert not claimed.work.exists()
+
+
+def test_a_file_whose_name_is_taken_by_a_newer_one_stays_with_us(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    copied(claimed, seen)
+    (upload / "people.csv").write_bytes(b"newer")
+    assert not claiming.give_back(claimed)
+    assert (upload / "people.csv").read_bytes() == b"newer"
+    assert claimed.original.read_bytes() == DATA
+    assert not claimed.copy.exists()
+
+
+def test_claims_that_were_left_are_found_oldest_first_with_their_names(upload: Path) -> None:
+    names = [os.fsdecode(b"caf\xe9.csv"), "b.csv", "x" * 251 + ".csv"]
+    for number, name in zip((2, 1, 3), names, strict=True):
+        (upload / name).write_bytes(DATA)
+        assert isinstance(claiming.claim(new_claim(upload, name, str(number))), Claim)
+    assert list(claiming.claims("acme", upload)) == [
+        new_claim(upload, names[1], "1"),
+        new_claim(upload, names[0], "2"),
+        new_claim(upload, names[2], "3"),
+    ]
+
+
+def test_empty_work_directories_are_removed(upload: Path) -> None:
+    assert list(claiming.claims("acme", upload)) == []
+    empty = new_claim(upload)
+    empty.work.mkdir(parents=True)
+    (empty.work / ".attempts").write_text("1", encoding="ascii")
+    assert list(claiming.claims("acme", upload)) == []
+    assert not empty.work.exists()
+
+
+def test_attempts_are_counted_and_taken_back(upload: Path) -> None:
+    claimed, _ = taken(upload)
+    assert [claiming.count_attempt(claimed) for _ in range(3)] == [1, 2, 3]
+    claiming.uncount_attempt(claimed)
+    assert claiming.count_attempt(claimed) == 3
+    for _ in range(9):
+        claiming.uncount_attempt(claimed)
+    assert claiming.count_attempt(claimed) == 1
+
+
+def test_a_quarantined_file_lies_aside_with_a_note(upload: Path) -> None:
+    claimed, _ = taken(upload)
+    for _ in range(2):  # a crash may come after any of its steps
+        claiming.quarantine(claimed, "It ended the process.")
+    place = upload / ".quarantine" / claimed.id
+    assert (place / "people.csv").read_bytes() == DATA
+    assert (place / "why.txt").read_text(encoding="utf-8") == "It ended the process.\n"
+    assert not claimed.work.exists()

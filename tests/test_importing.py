@@ -1,0 +1,429 @@
+"""A whole import, what ends it early, and its recovery from every state that a crash can leave."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from importer import claiming
+from importer.claiming import Copied
+from importer.importing import MAX_ATTEMPTS, Importer
+from importer.model import (
+    Archived,
+    Audience,
+    Claim,
+    Counts,
+    Imported,
+    Notice,
+    NoticeKind,
+    NotTaken,
+    NotTakenWhy,
+    Quarantined,
+    Refused,
+    Returned,
+    Superseded,
+    Unarchived,
+)
+from importer.reading import Limits
+from importer.reasons import refusal
+from importer.storing import Store
+from tests import crashing
+from tests.crashing import FILE, KILLED
+from tests.importing import NOW, PEOPLE, Site, clock, make_site, mounted, report_rows
+
+STAMP = "20261122T101013Z"
+PROTOCOL_CALLS = (
+    *("renameat2", "rename", "fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "mkdir"),
+    *("chmod", "chown", "pwrite64", "write"),
+)
+GIVING_BACK_CALLS = ("renameat2", "fsync", "unlink", "unlinkat", "rmdir")
+ACROSS_MOUNTS_CALLS = ("renameat2", "fsync", "unlink", "chmod", "utimensat")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path)
+
+
+def claimed(site: Site, content: str, name: str = "people.csv") -> Claim:
+    """A file that was claimed and then left, as by a crash."""
+    site.drop(name, content)
+    claim = claiming.claim(Claim(id=f"{STAMP}-x", client="acme", directory=site.directory, name=name))
+    assert isinstance(claim, Claim)
+    return claim
+
+
+def test_good_rows_are_users_bad_ones_are_reported_and_the_file_lies_in_bak(site: Site) -> None:
+    site.drop("people.csv", "uid,email\nU1,a@b.ca\nU2,x\n")
+    imported, archived = site.take("people.csv")
+    assert isinstance(imported, Imported)
+    assert imported.counts == Counts(records=2, accepted=1, failed=1, inserted=1)
+    assert imported.claim.id == f"{STAMP}-t1"
+    assert (imported.archive, imported.report) == (f"people.{STAMP}.csv", f"people.{STAMP}.failed.csv")
+    assert archived == Archived(claim=imported.claim, archive=imported.archive, report=imported.report)
+    assert list(site.users()) == ["U1"]
+    files = site.archived()
+    assert files[f"people.{STAMP}.csv"] == b"uid,email\nU1,a@b.ca\nU2,x\n"
+    assert report_rows(files[f"people.{STAMP}.failed.csv"])[1][:3] == ["U2", "x", "email 'x' is not a valid address"]
+    (entry,) = site.ledger()
+    assert (entry["status"], entry["archived_at"]) == ("imported", NOW)
+    assert site.notices() == [("rows_failed", "client")]
+    assert site.left() == [".importing"]
+
+
+def test_files_are_imported_in_the_order_given_after_one_pause(site: Site) -> None:
+    pauses: list[list[str]] = []
+    for name, city in (("b.csv", "Hull"), ("a.csv", "Ottawa")):
+        site.drop(name, f"uid,city\nU1,{city}\n")
+    outcomes = site.take("b.csv", "a.csv", pause=lambda: pauses.append(site.left()))
+    assert [type(outcome) for outcome in outcomes] == [Imported, Archived, Imported, Archived]
+    assert site.users()["U1"]["city"] == "Ottawa"
+    assert len(pauses) == 1
+    assert "b.csv" not in pauses[0]
+
+
+def test_the_same_bytes_dropped_again_are_imported_again(site: Site) -> None:
+    for token in "ab":
+        site.drop("people.csv", "uid\nU1\n")
+        site.take("people.csv", tokens=token)
+    assert [(entry["same_as"], entry["unchanged"]) for entry in site.ledger()] == [(None, 0), (f"{STAMP}-a1", 1)]
+    assert list(site.archived()) == [f"people.{STAMP}.1.csv", f"people.{STAMP}.csv"]
+
+
+def test_a_name_that_is_not_utf_8_is_imported(site: Site) -> None:
+    name = os.fsdecode(b"caf\xe9\n.csv")
+    site.drop(name, "uid\nU1\n\n,\n" + "x" * 9 + "\n")
+    site.take(name)
+    assert site.ledger()[0]["file"] == r"caf\xe9\n.csv"
+    assert list(site.archived()) == [rf"caf_xe9_n.{STAMP}.csv", rf"caf_xe9_n.{STAMP}.failed.csv"]
+
+
+def test_a_file_that_is_gone_is_not_taken(site: Site) -> None:
+    seen = site.seen(site.drop("people.csv", "uid\n").name)
+    (site.directory / "people.csv").unlink()
+    assert list(site.importer().import_files("acme", site.directory, [seen])) == [
+        NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [("", "empty_file"), ("uid,city\n", "no_records"), ("a,b\n1,2\n", "no_known_column")]
+)
+def test_a_refused_file_goes_to_bak_and_is_told_to_both(site: Site, content: str, code: str) -> None:
+    site.drop("people.csv", content)
+    refused, archived = site.take("people.csv")
+    assert isinstance(refused, Refused)
+    assert isinstance(archived, Archived)
+    assert refused.refusal.code == code
+    assert site.archived() == {f"people.{STAMP}.csv": content.encode()}
+    assert site.notices() == [("refused", "client"), ("refused", "admin")]
+    assert site.left() == [".importing"]
+
+
+def test_a_file_that_is_too_large_goes_to_bak_unread(site: Site) -> None:
+    site.drop("people.csv", "uid\nU1\n")
+    limits = Limits(max_bytes=3, max_expanded_bytes=3)
+    importer = Importer(site.engine, site.format, limits, clock())
+    refused, _ = importer.import_files("acme", site.directory, [site.seen("people.csv")])
+    assert isinstance(refused, Refused)
+    assert (refused.refusal.code, refused.sha256) == ("file_too_large", "")
+    assert site.archived() == {f"people.{STAMP}.csv": b"uid\nU1\n"}
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"U2\n")
+
+
+def rewrite(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"uid\nU9\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize(("change", "expected"), [(append, ["U1", "U2"]), (rewrite, ["U9"])])
+def test_a_file_that_is_written_while_it_is_taken_is_given_back(
+    site: Site, change: Callable[[Path], None], expected: list[str]
+) -> None:
+    site.drop("people.csv", "uid\nU1\n")
+
+    def write() -> None:
+        (claim,) = claiming.claims("acme", site.directory)
+        change(claim.original)
+
+    (returned,) = site.take("people.csv", pause=write)
+    assert isinstance(returned, Returned)
+    assert (site.users(), site.ledger(), site.notices()) == ({}, [], [])
+    assert site.left() == [".importing", "people.csv"]
+    site.take("people.csv")
+    assert list(site.users()) == expected
+
+
+def test_a_writer_that_still_has_the_file_open_gets_it_back(site: Site) -> None:
+    path = site.drop("people.csv", "uid\nU1\n")
+    with path.open("ab", buffering=0) as writer:
+        (returned,) = site.take("people.csv", pause=lambda: writer.write(b"U2\n") and None)
+        assert isinstance(returned, Returned)
+        writer.write(b"U3\n")
+    site.take("people.csv")
+    assert list(site.users()) == ["U1", "U2", "U3"]
+
+
+def test_a_file_that_was_replaced_before_it_was_taken_is_given_back(site: Site) -> None:
+    site.drop("people.csv", "uid\nU1\n")
+    old = site.seen("people.csv")
+    (site.directory / "other").write_bytes(b"uid\nU2\n")
+    (site.directory / "other").rename(site.directory / "people.csv")
+    (returned,) = site.importer().import_files("acme", site.directory, [old])
+    assert isinstance(returned, Returned)
+    assert site.left() == [".importing", "people.csv"]
+
+
+def test_a_changed_file_whose_name_is_taken_is_superseded_and_goes_to_bak(site: Site) -> None:
+    site.drop("people.csv", "uid\nU1\n")
+
+    def write() -> None:
+        (claim,) = claiming.claims("acme", site.directory)
+        append(claim.original)
+        site.drop("people.csv", "uid\nU3\n")
+
+    superseded, archived = site.take("people.csv", pause=write)
+    assert isinstance(superseded, Superseded)
+    assert isinstance(archived, Archived)
+    assert site.archived() == {f"people.{STAMP}.csv": b"uid\nU1\nU2\n"}
+    assert site.notices() == [("superseded", "client")]
+    assert [entry["status"] for entry in site.ledger()] == ["superseded"]
+    site.take("people.csv", tokens="n")
+    assert list(site.users()) == ["U3"]
+    assert f"people.{STAMP}.1.csv" in site.archived()
+
+
+def test_a_notice_is_told_once(site: Site) -> None:
+    notice = Notice(client="acme", audience=Audience.CLIENT, kind=NoticeKind.INCOMPLETE, file="x.csv")
+    for _ in range(2):
+        site.importer().tell(notice, once="x")
+    assert site.notices() == [("incomplete", "client")]
+
+
+def test_preparing_brings_the_database_up_to_date_again_and_again(site: Site) -> None:
+    for _ in range(2):
+        site.importer().prepare()
+
+
+def test_a_bak_that_is_not_ours_leaves_the_archive_step_open(site: Site, tmp_path: Path) -> None:
+    site.bak.symlink_to(tmp_path)
+    site.drop("people.csv", "uid\nU1\n,\nU2\n" + "x" * 9 + "\n")
+    imported, unarchived = site.take("people.csv")
+    assert isinstance(imported, Imported)
+    assert isinstance(unarchived, Unarchived)
+    assert unarchived.why == "bak is not a directory of the service's own"
+    assert site.ledger()[0]["archived_at"] is None
+    (still,) = site.recover()
+    assert isinstance(still, Unarchived)
+    site.bak.unlink()
+    (archived,) = site.recover()
+    assert isinstance(archived, Archived)
+    assert len(site.archived()) == 2
+    assert site.notices() == [("rows_failed", "client")]
+    assert site.recover() == []
+
+
+def test_a_name_that_was_taken_in_bak_since_the_commit_is_changed(site: Site, tmp_path: Path) -> None:
+    site.bak.symlink_to(tmp_path)
+    site.drop("people.csv", "uid,city\nU1,\n,a\n")
+    site.take("people.csv")
+    site.bak.unlink()
+    site.bak.mkdir(mode=0o2750)
+    (site.bak / f"people.{STAMP}.failed.csv").write_bytes(b"foreign")
+    (unarchived,) = site.recover()
+    assert isinstance(unarchived, Unarchived)
+    (archived,) = site.recover()
+    assert isinstance(archived, Archived)
+    assert (archived.archive, archived.report) == (f"people.{STAMP}.1.csv", f"people.{STAMP}.1.failed.csv")
+    (entry,) = site.ledger()
+    assert (entry["archive"], entry["report"]) == (archived.archive, archived.report)
+    assert set(site.archived()) == {archived.archive, archived.report, f"people.{STAMP}.failed.csv"}
+
+
+def test_a_claim_that_was_left_is_imported_after_a_pause(site: Site) -> None:
+    claimed(site, "uid\nU1\n")
+    pauses: list[int] = []
+    outcomes = site.recover(pause=lambda: pauses.append(1))
+    assert [type(outcome) for outcome in outcomes] == [Imported, Archived]
+    assert (list(site.users()), pauses) == (["U1"], [1])
+    assert site.recover(pause=lambda: pauses.append(1)) == []
+    assert pauses == [1]
+
+
+def test_a_claim_that_is_still_written_after_a_restart_is_given_back(site: Site) -> None:
+    claim = claimed(site, "uid\nU1\n")
+    (returned,) = site.recover(pause=lambda: append(claim.original))
+    assert isinstance(returned, Returned)
+    assert (site.users(), site.ledger()) == ({}, [])
+    site.take("people.csv")
+    assert list(site.users()) == ["U1", "U2"]
+
+
+def test_a_file_whose_import_ended_the_process_three_times_is_set_aside(site: Site) -> None:
+    claim = claimed(site, "uid\nU1\n")
+    for _ in range(MAX_ATTEMPTS):
+        claiming.count_attempt(claim)
+    (quarantined,) = site.recover()
+    assert quarantined == Quarantined(claim=claim, attempts=MAX_ATTEMPTS)
+    assert (site.directory / ".quarantine" / claim.id / "people.csv").read_bytes() == b"uid\nU1\n"
+    assert site.notices() == [("quarantined", "admin")]
+    assert [entry["status"] for entry in site.ledger()] == ["quarantined"]
+    assert (site.users(), site.archived(), site.recover()) == ({}, {}, [])
+
+
+def test_a_quarantine_that_a_crash_left_half_done_is_finished(site: Site) -> None:
+    claim = claimed(site, "uid\nU1\n")
+    Store(site.engine, site.format).quarantine(claim, at=NOW)
+    (quarantined,) = site.recover()
+    assert isinstance(quarantined, Quarantined)
+    assert not claim.work.exists()
+    assert site.notices() == [("quarantined", "admin")]
+    assert site.recover() == []
+
+
+def test_an_outage_of_the_database_costs_no_attempt(site: Site) -> None:
+    site.drop("people.csv", "uid\nU1\n")
+    with site.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE users RENAME TO gone"))
+    for _ in range(MAX_ATTEMPTS + 2):
+        with pytest.raises(OperationalError):
+            site.take("people.csv") if (site.directory / "people.csv").exists() else site.recover()
+    assert (site.ledger(), site.notices()) == ([], [])
+    with site.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE gone RENAME TO users"))
+    assert [type(outcome) for outcome in site.recover()] == [Imported, Archived]
+
+
+def test_a_claim_whose_commit_is_in_the_ledger_is_not_imported_again(site: Site, tmp_path: Path) -> None:
+    site.bak.symlink_to(tmp_path)
+    site.drop("people.csv", "uid\nU1\n")
+    site.take("people.csv")
+    (claim,) = claiming.claims("acme", site.directory)
+    site.bak.unlink()
+    assert [type(outcome) for outcome in site.recover()] == [Archived]
+    assert len(site.ledger()) == 1
+    assert not claim.work.exists()
+
+
+def test_a_work_directory_that_outlived_its_archive_is_removed(site: Site) -> None:
+    site.drop("people.csv", "uid\nU1\n")
+    imported, _ = site.take("people.csv")
+    assert isinstance(imported, Imported)
+    imported.claim.work.mkdir(parents=True)
+    imported.claim.original.write_bytes(b"uid\nU1\n")
+    assert site.recover() == []
+    assert not imported.claim.work.exists()
+
+
+def test_other_clients_are_not_recovered(site: Site, tmp_path: Path) -> None:
+    site.bak.symlink_to(tmp_path)
+    site.drop("people.csv", "uid\nU1\n")
+    site.take("people.csv")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert list(site.importer().recover("other", elsewhere)) == []
+
+
+def test_an_import_that_was_refused_before_a_crash_is_archived(site: Site) -> None:
+    claim = claimed(site, "")
+    claim.copy.write_bytes(b"")
+    copied = Copied(size=0, sha256="e3b0")
+    Store(site.engine, site.format).refuse(claim, copied, refusal("empty_file"), at=NOW, seconds=0.0)
+    (archived,) = site.recover()
+    assert isinstance(archived, Archived)
+    assert site.archived() == {f"people.{STAMP}.csv": b""}
+
+
+@pytest.fixture
+def crashed(site: Site) -> Site:
+    """A site with a user, and a file that changes that user, takes a value from it, and has bad rows."""
+    site.drop("first.csv", crashing.BEFORE)
+    site.take("first.csv", tokens="a")
+    site.drop("people.csv", FILE)
+    return site
+
+
+def test_the_process_that_is_to_be_killed_works_when_it_is_not(crashed: Site) -> None:
+    assert crashing.run(crashed, "people.csv") == 0
+    crashing.check(crashed)
+
+
+@pytest.mark.parametrize(
+    ("call", "nth"),
+    [
+        ("renameat2", 1),  # the claim
+        ("rename", 1),  # the attempt
+        ("fsync", 7),  # the copy
+        ("pwrite64", 1),  # the transaction
+        ("renameat2", 2),  # after the commit
+        ("renameat2", 3),  # between the file and its report
+        ("unlink", 1),  # after both
+        ("pwrite64", 30),
+    ],
+)
+def test_a_process_that_is_killed_loses_nothing_and_repeats_nothing(crashed: Site, call: str, nth: int) -> None:
+    assert crashing.run(crashed, "people.csv", call, nth) in KILLED
+    crashing.finish(crashed)
+    crashing.check(crashed)
+
+
+def kill_everywhere(
+    tmp_path: Path, call: str, setting: Callable[[Site], AbstractContextManager[object]], **how: int
+) -> None:
+    """Import the file again and again, each time killed at a later such call, until it comes to its end."""
+    for nth in count(1):
+        place = tmp_path / str(nth)
+        place.mkdir()
+        site = make_site(place, PEOPLE)
+        site.drop("first.csv", crashing.BEFORE)
+        site.take("first.csv", tokens="a")
+        site.drop("people.csv", FILE)
+        with setting(site):
+            ended = crashing.run(site, "people.csv", call, nth, **how)
+            crashing.finish(site)
+            crashing.check(site)
+        site.engine.dispose()
+        if ended not in KILLED:
+            assert nth > 1
+            return
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("call", PROTOCOL_CALLS)
+def test_no_point_of_the_protocol_loses_or_repeats_anything(tmp_path: Path, call: str) -> None:
+    kill_everywhere(tmp_path, call, nullcontext)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("call", GIVING_BACK_CALLS)
+def test_no_point_of_giving_a_changed_file_back_loses_it(tmp_path: Path, call: str) -> None:
+    kill_everywhere(tmp_path, call, nullcontext, seen_size=1)
+
+
+@contextmanager
+def bak_elsewhere(site: Site) -> Iterator[None]:
+    """A bak on another mount, with what is in it already."""
+    files = site.archived()
+    with mounted(site.bak, "-t", "tmpfs", "-o", "size=1m,mode=2750", "tmpfs"):
+        for name, content in files.items():
+            (site.bak / name).write_bytes(content)
+        yield
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("call", ACROSS_MOUNTS_CALLS)
+def test_no_point_of_archiving_across_mounts_loses_or_repeats_anything(tmp_path: Path, call: str) -> None:
+    kill_everywhere(tmp_path, call, bak_elsewhere)

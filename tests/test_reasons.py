@@ -1,0 +1,73 @@
+"""Every sentence can be said, and every code that is promised exists."""
+
+import string
+
+import pytest
+
+from importer.model import Finding, Refusal
+from importer.reasons import (
+    REFUSAL_SENTENCES,
+    ROW_SENTENCES,
+    SHOWN_CHARACTERS,
+    WARNING_SENTENCES,
+    refusal,
+    row_reason,
+    shown,
+    warning,
+)
+
+PROMISED_CODES = {
+    *("required", "too_long", "invalid", "unknown", "duplicate_in_file", "duplicate_user", "too_few_cells"),
+    *("too_many_cells", "bad_quotes", "bad_encoding", "control_character", "too_large", "repeated_header"),
+}
+"""What programs may rely on; a code is never renamed."""
+
+
+def facts_of(sentence: str) -> dict[str, object]:
+    return {name: f"<{name}>" for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
+
+
+@pytest.mark.parametrize("kind", ROW_SENTENCES)
+def test_every_sentence_about_a_row_says_its_facts(kind: str) -> None:
+    facts = facts_of(ROW_SENTENCES[kind])
+    found = row_reason(kind, facts)
+    assert found.code == kind.partition(".")[0]
+    assert all(str(fact) in found.message for fact in facts.values())
+    assert not {"{", "}"} & set(found.message)
+
+
+@pytest.mark.parametrize("kind", WARNING_SENTENCES)
+def test_every_warning_says_its_facts(kind: str) -> None:
+    facts = facts_of(WARNING_SENTENCES[kind])
+    column = facts.pop("column", None)
+    found = warning(kind, column=None if column is None else str(column), **facts)
+    assert isinstance(found, Finding)
+    assert found.code == kind.partition(".")[0]
+    assert all(str(fact) in found.message for fact in facts.values())
+
+
+@pytest.mark.parametrize("code", REFUSAL_SENTENCES)
+def test_every_refusal_says_its_facts(code: str) -> None:
+    facts = facts_of(REFUSAL_SENTENCES[code])
+    found = refusal(code, **facts)
+    assert found == Refusal(code=code, message=REFUSAL_SENTENCES[code].format(**facts))
+    assert all(str(fact) in found.message for fact in facts.values())
+
+
+def test_the_codes_of_rows_are_those_that_are_promised() -> None:
+    assert {kind.partition(".")[0] for kind in ROW_SENTENCES} == PROMISED_CODES
+
+
+def test_no_sentence_is_said_of_two_things() -> None:
+    sentences = [*WARNING_SENTENCES.values(), *REFUSAL_SENTENCES.values(), *set(ROW_SENTENCES.values())]
+    assert len(sentences) == len(set(sentences))
+
+
+def test_codes_fit_the_ledger() -> None:
+    assert all(len(code) <= 40 for code in REFUSAL_SENTENCES)
+
+
+def test_a_shown_value_is_one_line_of_bounded_length() -> None:
+    assert shown(" a\r\n b\tc ") == "a b c"
+    assert shown("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
+    assert shown("x" * 1000) == "x" * (SHOWN_CHARACTERS - 1) + "…"

@@ -1,0 +1,145 @@
+"""The failed-users CSV: what the sender sees, corrects, and drops again."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from importer.examining import HIDDEN_LINE
+from tests.importing import PEOPLE, accepted, examined, messages, report_bytes, report_rows
+
+TEXTS = st.text(st.sampled_from("ab\" ,;\t\r\n|'=é\u2028"), max_size=6)
+
+
+def test_a_report_has_the_senders_columns_and_cells_and_then_ours() -> None:
+    text = 'City,shoe,"e-mail ",UID\r\n Ottawa,"7, ""wide""",x,U1\r\nHull,8,a@b.ca,U2\r\nHull,,y,\r\n'
+    assert (
+        report_bytes(text)
+        == (
+            "\ufeffCity,shoe,e-mail,UID,import_error,import_row,import_file,import_line\r\n"
+            ' Ottawa,"7, ""wide""",x,U1,e-mail \'x\' is not a valid address,2,people.csv,\r\n'
+            "Hull,,y,,UID is required; e-mail 'y' is not a valid address,4,people.csv,\r\n"
+        ).encode()
+    )
+
+
+def test_several_reasons_are_told_in_column_order() -> None:
+    (row,) = report_rows(report_bytes("email,uid,city\nx,,xxxxxxxxxxx\n"))[1:]
+    assert row[3] == (
+        "uid is required; email 'x' is not a valid address; city is 11 characters long; at most 10 are allowed"
+    )
+
+
+@pytest.mark.parametrize(("separator", "written"), [(",", ","), (";", ";"), ("\t", ","), ("|", ",")])
+def test_a_semicolon_is_kept_so_that_excel_opens_the_report_as_it_opened_the_file(separator: str, written: str) -> None:
+    report = report_bytes(f"uid{separator}city\n{separator}a\n")
+    assert report_rows(report, written) == [
+        ["uid", "city", "import_error", "import_row", "import_file", "import_line"],
+        ["", "a", "uid is required", "2", "people.csv", ""],
+    ]
+
+
+def test_a_report_is_utf_8_with_a_mark_whatever_the_file_was() -> None:
+    text = "uid,city\n,Québec\nU1,Trois-Rivières\n"
+    for data in (text.encode(), text.encode("utf-8-sig"), text.encode("cp1252"), text.encode("utf-16")):
+        report = report_bytes(data)
+        assert report.startswith(b"\xef\xbb\xbf")
+        assert report_rows(report)[1][1] == "Québec"
+
+
+def test_the_files_name_is_shown_safely() -> None:
+    report = report_bytes("uid,city\n,a\n", name="caf\udce9\n.csv")
+    assert report_rows(report)[1][4] == r"caf\xe9\n.csv"
+
+
+def test_our_columns_are_replaced_not_repeated() -> None:
+    report = report_bytes("uid,import_error,import_row,import_file,import_line,city\n,old,7,old.csv,text,a\n")
+    assert report_rows(report) == [
+        ["uid", "city", "import_error", "import_row", "import_file", "import_line"],
+        ["", "a", "uid is required", "2", "people.csv", "text"],
+    ]
+
+
+def test_a_row_that_cannot_be_split_is_given_as_text() -> None:
+    rows = report_rows(report_bytes('uid,city\nU1,"Otta"wa\nU2,\udcff\nU3\nU4,a,b\n' + "U5,é\n" * 3))
+    assert [(row[:2], row[5]) for row in rows[1:5]] == [
+        (["", ""], 'U1,"Otta"wa'),
+        (["", ""], r"U2,\xff"),
+        (["", ""], "U3"),
+        (["", ""], "U4,a,b"),
+    ]
+
+
+def test_passwords_are_in_no_part_of_a_report() -> None:
+    report = report_bytes('uid,Password,city\n,hunter2,a\nU1,hunter2\nU2,"hunter2"x,b\nU3,hunter2,xxxxxxxxxxx\n')
+    assert b"hunter2" not in report
+    rows = report_rows(report)
+    assert rows[0] == ["uid", "city", "import_error", "import_row", "import_file", "import_line"]
+    assert [row[5] for row in rows[1:]] == ["", HIDDEN_LINE, HIDDEN_LINE, ""]
+
+
+def test_passwords_are_not_in_sentences_either() -> None:
+    with examined("uid,password\n,hunter2\n") as examination:
+        assert messages(examination) == {2: ["uid is required"]}
+
+
+def test_a_row_that_fails_late_is_reported_in_its_place() -> None:
+    rows = report_rows(report_bytes("uid,email\nU1,x\nU2,a@b.ca\nU3,A@b.ca\n,b@b.ca\n"))
+    assert [(row[0], row[3]) for row in rows[1:]] == [("U1", "2"), ("U3", "4"), ("", "5")]
+
+
+def test_a_corrected_report_is_accepted_whole() -> None:
+    report = report_rows(
+        report_bytes('uid,email,city,shoe\nU1,ana@,"a\nb",7\nU1,b@b.ca,,\nU2,c@b.ca,xxxxxxxxxxx,\nU3,d@b.ca\n')
+    )
+    names = report[0]
+    corrections: list[dict[str, str]] = [
+        {"email": "ana@b.ca"},
+        {"city": "Hull"},
+        {"uid": "U3", "email": "d@b.ca", "import_line": ""},
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    for row, corrected in zip(report[1:], corrections, strict=True):
+        writer.writerow(dict(zip(names, row, strict=True)) | corrected)
+    with examined(text.getvalue().encode("utf-8-sig")) as examination:
+        assert messages(examination) == {}
+        assert accepted(examination) == {
+            2: {"uid": "U1", "email": "ana@b.ca", "email_key": "ana@b.ca", "city": "a\nb"},
+            3: {"uid": "U2", "email": "c@b.ca", "email_key": "c@b.ca", "city": "Hull"},
+            4: {"uid": "U3", "email": "d@b.ca", "email_key": "d@b.ca", "city": None},
+        }
+
+
+def test_an_uncorrected_report_fails_again_row_for_row() -> None:
+    first = report_bytes('uid,email\nU1,x\nU2\n"U3"y,z@b.ca\n,a@b.ca\n', name="first.csv")
+    second = report_bytes(first, name="second.csv")
+    kept = [(row[0], row[1], row[5]) for row in report_rows(first)[1:]]
+    assert kept == [(row[0], row[1], row[5]) for row in report_rows(second)[1:]]
+    assert [row[2] for row in report_rows(second)[1:]] == [
+        "email 'x' is not a valid address",
+        "uid is required",
+        "uid is required",
+        "uid is required",
+    ]
+
+
+def test_many_blocks_make_the_same_report() -> None:
+    text = "uid,email,city\n" + "".join(f"U{n % 30},u{n}@b.ca,{'x' * (n % 12)}\n" for n in range(60))
+    assert {report_bytes(text, block_bytes=size) for size in (1, 17, 300, 1 << 20)} == {report_bytes(text)}
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6), separator=st.sampled_from(",;"))
+def test_any_cell_survives_the_way_into_the_report_and_back(rows: list[tuple[str, str]], separator: str) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=separator, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(["uid", "shoe", "city"])
+    writer.writerows([("", shoe, f"{city}xxxxxxxxxxx") for shoe, city in rows])
+    report = report_bytes(text.getvalue(), PEOPLE)
+    again = report_rows(report, separator)
+    assert [(row[1], row[2]) for row in again[1:]] == [(shoe, f"{city}xxxxxxxxxxx") for shoe, city in rows]
+    assert report_rows(report_bytes(report), separator)[1:] == again[1:]

@@ -1,0 +1,522 @@
+"""Users, the ledger and the notices in a real SQLite: what one import writes."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, event, insert, inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from importer.archiving import BAK
+from importer.claiming import Copied
+from importer.database import (
+    imports,
+    is_outage,
+    login_sources,
+    make_engine,
+    metadata,
+    migrate,
+    notices,
+    reading_engine,
+    user_table,
+)
+from importer.database import user_types as user_types_table
+from importer.examining import Examination
+from importer.format import Column, Format, Lookup
+from importer.format_file import load_format, parse_format
+from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
+from importer.reasons import refusal
+from importer.storing import Store
+from tests.importing import NOW, PEOPLE, database, examined, messages, rows_of
+
+LATER = NOW + dt.timedelta(minutes=5)
+
+
+class Database:
+    """A database and the files that were imported into it, one after another."""
+
+    def __init__(self, directory: Path, format_: Format = PEOPLE) -> None:
+        self.directory = directory
+        self.engine = database(directory, format_)
+        self.format = format_
+        self.store = Store(self.engine, format_)
+        self.failures: dict[int, list[str]] = {}
+        self._number = 0
+
+    def claim(self, client: str = "acme", name: str = "people.csv") -> Claim:
+        self._number += 1
+        return Claim(id=f"claim-{self._number}", client=client, directory=self.directory, name=name)
+
+    def load(
+        self,
+        text: str,
+        *,
+        client: str = "acme",
+        at: dt.datetime = NOW,
+        write_report: Callable[[Examination], None] = lambda _: None,
+        claim: Claim | None = None,
+    ) -> Imported:
+        """Import a file of that text; `failures` are its failed rows then."""
+        with examined(text, self.format) as examination:
+            done = self.store.import_users(
+                claim or self.claim(client),
+                Copied(size=len(text), sha256=f"{hash(text):x}"),
+                examination,
+                at=at,
+                seconds=lambda: 1.5,
+                write_report=write_report,
+            )
+            self.failures = messages(examination)
+        return done
+
+    def users(self, *names: str, client: str = "acme") -> dict[str, tuple[Any, ...]]:
+        """Key → these columns, of one client."""
+        rows = rows_of(self.engine, user_table(self.format))
+        return {row["uid"]: tuple(row[name] for name in names) for row in rows if row["client"] == client}
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    return Database(tmp_path)
+
+
+def merged(counts: Counts) -> tuple[int, int, int]:
+    return counts.inserted, counts.updated, counts.unchanged
+
+
+def test_users_are_inserted_updated_or_left_as_they_are(db: Database) -> None:
+    first = db.load("uid,city\nU1,Hull\nU2,Hull\n")
+    assert merged(first.counts) == (2, 0, 0)
+    second = db.load("uid,city\nU1,Hull\nU2,Ottawa\nU3,\n", at=LATER)
+    assert merged(second.counts) == (1, 1, 1)
+    assert second.counts.accepted == 3
+    assert db.users("city", "created_at", "updated_at", "created_by", "updated_by") == {
+        "U1": ("Hull", NOW, NOW, "claim-1", "claim-1"),
+        "U2": ("Ottawa", NOW, LATER, "claim-1", "claim-2"),
+        "U3": (None, LATER, LATER, "claim-2", "claim-2"),
+    }
+
+
+def test_an_empty_cell_keeps_clear_empties_and_an_absent_column_is_not_touched(db: Database) -> None:
+    db.load("uid,city,user_name,email\nU1,Hull,ana,a@b.ca\nU2,Hull,bo,b@b.ca\n")
+    db.load("uid,user_name,email\nU1,,<clear>\nU2,<clear>,\n")
+    assert db.users("city", "user_name", "email", "email_key") == {
+        "U1": ("Hull", "ana", None, None),
+        "U2": ("Hull", None, "b@b.ca", "b@b.ca"),
+    }
+
+
+def test_clear_in_a_new_user_is_an_empty_value(db: Database) -> None:
+    db.load("uid,city,email\nU1,<clear>,<clear>\n")
+    assert db.users("city", "email", "email_key") == {"U1": (None, None, None)}
+
+
+def test_clearing_what_is_empty_changes_nothing(db: Database) -> None:
+    db.load("uid,city\nU1,\n")
+    assert merged(db.load("uid,city\nU1,<clear>\n").counts) == (0, 0, 1)
+
+
+def test_a_default_is_for_new_users_only(db: Database) -> None:
+    db.load("uid\nU1\n")
+    db.load("uid,level\nU2,\nU3,high\n")
+    assert db.users("level") == {"U1": ("1",), "U2": ("1",), "U3": ("2",)}
+    assert merged(db.load("uid,level\nU3,\n").counts) == (0, 0, 1)
+    db.load("uid\nU3\n")
+    assert db.users("level")["U3"] == ("2",)
+
+
+def test_clearing_a_column_that_has_a_default_brings_the_default_back(db: Database) -> None:
+    db.load("uid,level\nU1,2\nU2,<clear>\n")
+    assert merged(db.load("uid,level\nU1,<clear>\n").counts) == (0, 1, 0)
+    assert db.users("level") == {"U1": ("1",), "U2": ("1",)}
+    assert merged(db.load("uid,level\nU1,<clear>\n").counts) == (0, 0, 1)
+
+
+def test_clients_do_not_share_users(db: Database) -> None:
+    db.load("uid,email\nU1,a@b.ca\n")
+    done = db.load("uid,email\nU1,a@b.ca\nU2,c@b.ca\n", client="other")
+    assert merged(done.counts) == (2, 0, 0)
+    assert db.users("email") == {"U1": ("a@b.ca",)}
+    assert db.users("email", client="other") == {"U1": ("a@b.ca",), "U2": ("c@b.ca",)}
+
+
+@pytest.mark.parametrize(
+    ("column", "mine", "same"), [("email", "ÉLODIE@b.ca", "élodie@B.ca"), ("user_name", "ana", "ana")]
+)
+def test_what_another_user_has_fails_the_row(db: Database, column: str, mine: str, same: str) -> None:
+    db.load(f"uid,{column}\nU1,{mine}\n")
+    done = db.load(f"uid,{column}\nU2,{same}\nU3,\n")
+    assert (done.counts.accepted, done.counts.failed) == (1, 1)
+    assert db.failures == {2: [f"{column} '{same}' is already used by another user"]}
+    assert [(each.code, each.column, each.count) for each in done.reasons] == [("duplicate_user", column, 1)]
+    assert list(db.users()) == ["U1", "U3"]
+
+
+def test_user_names_are_compared_exactly(db: Database) -> None:
+    db.load("uid,user_name\nU1,ana\n")
+    db.load("uid,user_name\nU2,Ana\n")
+    assert db.failures == {}
+
+
+def test_the_case_of_ones_own_address_can_be_changed(db: Database) -> None:
+    db.load("uid,email\nU1,ana@b.ca\n")
+    assert merged(db.load("uid,email\nU1,Ana@b.ca\n").counts) == (0, 1, 0)
+    assert db.users("email", "email_key") == {"U1": ("Ana@b.ca", "ana@b.ca")}
+
+
+@pytest.mark.parametrize("given", ["<clear>", "new@b.ca"])
+def test_a_value_can_be_taken_over_when_its_owner_gives_it_up_in_the_same_file(db: Database, given: str) -> None:
+    db.load("uid,email\nU1,a@b.ca\n")
+    done = db.load(f"uid,email\nU2,a@b.ca\nU1,{given}\n")
+    assert merged(done.counts) == (1, 1, 0)
+    assert db.users("email")["U2"] == ("a@b.ca",)
+
+
+def test_an_owner_that_the_file_names_without_another_value_keeps_it(db: Database) -> None:
+    db.load("uid,email\nU1,a@b.ca\n")
+    db.load("uid,email\nU2,a@b.ca\nU1,\n")
+    assert list(db.failures) == [2]
+
+
+def test_two_users_can_swap_and_three_can_go_round(db: Database) -> None:
+    db.load("uid,email,user_name\nU1,a@b.ca,a\nU2,b@b.ca,b\nU3,c@b.ca,c\n")
+    assert merged(db.load("uid,email\nU1,b@b.ca\nU2,a@b.ca\n").counts) == (0, 2, 0)
+    assert merged(db.load("uid,user_name\nU1,b\nU2,c\nU3,a\n").counts) == (0, 3, 0)
+    assert db.users("email", "email_key", "user_name") == {
+        "U1": ("b@b.ca", "b@b.ca", "b"),
+        "U2": ("a@b.ca", "a@b.ca", "c"),
+        "U3": ("c@b.ca", "c@b.ca", "a"),
+    }
+
+
+def test_a_row_that_falls_out_of_a_chain_takes_with_it_those_that_waited_for_it(db: Database) -> None:
+    db.load("uid,user_name\nU1,a\nU2,b\nU3,c\nU4,d\n")
+    done = db.load("uid,user_name\nU1,b\nU2,c\nU3,d\nU5,e\n")
+    assert sorted(db.failures) == [2, 3, 4]
+    assert merged(done.counts) == (1, 0, 0)
+    assert db.users("user_name") == {"U1": ("a",), "U2": ("b",), "U3": ("c",), "U4": ("d",), "U5": ("e",)}
+
+
+KEYS, VALUES = "ABCDE", ("", "", "<clear>", "a@b.ca", "b@b.ca", "c@b.ca", "d@b.ca")
+ROWS = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=5, unique_by=lambda row: row[0])
+
+
+def expected_users(stored: dict[str, str | None], rows: list[tuple[str, str]]) -> dict[str, str | None]:
+    """The users after an import, by a definition instead of statements; no value is twice in `rows`."""
+    wanted = dict(rows)
+    while True:
+        given_up = {stored[key] for key, value in wanted.items() if key in stored and value not in ("", stored[key])}
+        held = {value: key for key, value in stored.items() if value is not None and value not in given_up}
+        bad = {key for key, value in wanted.items() if held.get(value, key) != key}
+        if not bad:
+            break
+        wanted = {key: value for key, value in wanted.items() if key not in bad}
+    after = dict(stored)
+    for key, value in wanted.items():
+        after[key] = stored.get(key) if value == "" else None if value == "<clear>" else value
+    return after
+
+
+def without_repeated_values(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    first = {value: key for key, value in reversed(rows)}
+    return [(key, value) for key, value in rows if "@" not in value or first[value] == key]
+
+
+@settings(max_examples=60, deadline=None)
+@given(files=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
+def test_any_files_make_the_users_of_the_model_whatever_the_order_of_rows(
+    files: list[list[tuple[str, str]]], data: st.DataObject
+) -> None:
+    stored: dict[str, str | None] = {}
+    with TemporaryDirectory() as directory:
+        db = Database(Path(directory))
+        for file in files:
+            rows = without_repeated_values(file)
+            if not rows:
+                continue
+            stored = expected_users(stored, rows)
+            shuffled = data.draw(st.permutations(rows))
+            done = db.load("uid,email\n" + "".join(f"{key},{value}\n" for key, value in shuffled))
+            assert {key: email for key, (email,) in db.users("email").items()} == stored
+            assert done.counts.failed == len(db.failures)
+        db.engine.dispose()
+
+
+def test_a_key_that_is_an_address_is_compared_without_case(tmp_path: Path) -> None:
+    format_ = parse_format('key = "uid"\n[columns.uid]\nkind = "email"\n[columns.city]')
+    db = Database(tmp_path, format_)
+    db.load("uid,city\nAna@b.ca,Hull\n")
+    assert merged(db.load("uid,city\nana@b.ca,Ottawa\n").counts) == (0, 1, 0)
+    assert db.users("city") == {"Ana@b.ca": ("Ottawa",)}
+    assert merged(db.load("uid,city\nANA@b.ca,Ottawa\n").counts) == (0, 0, 1)
+
+
+def test_a_file_without_a_good_row_imports_nothing(db: Database) -> None:
+    done = db.load("uid\n" + "x" * 9 + "\n")
+    assert done.counts == Counts(records=1, failed=1)
+    assert db.users() == {}
+
+
+def test_many_rows_go_through_the_staging(db: Database) -> None:
+    text = "uid,city\n" + "".join(f"U{number},c{number}\n" for number in range(45_000))
+    assert merged(db.load(text).counts) == (45_000, 0, 0)
+    assert merged(db.load(text).counts) == (0, 0, 45_000)
+
+
+def test_the_ledger_says_what_was_imported(db: Database) -> None:
+    done = db.load("uid,shoe\nU1,\n,7\n")
+    (entry,) = rows_of(db.engine, imports)
+    assert entry == {
+        "claim_id": "claim-1",
+        "client": "acme",
+        "directory": str(db.directory),
+        "file": "people.csv",
+        "status": "imported",
+        "size": 16,
+        "sha256": done.sha256,
+        "same_as": None,
+        "records": 2,
+        "accepted": 1,
+        "failed": 1,
+        "blank": 0,
+        "inserted": 1,
+        "updated": 0,
+        "unchanged": 0,
+        "reasons": [{"code": "required", "column": "uid", "count": 1, "example_row": 3, "example": "uid is required"}],
+        "warnings": [
+            {"code": "unknown_column", "column": "shoe", "message": "the column 'shoe' is not known and was ignored"}
+        ],
+        "refusal_code": None,
+        "refusal_message": None,
+        "seconds": 1.5,
+        "committed_at": NOW,
+        "archive": "people.20261122T101013Z.csv",
+        "report": "people.20261122T101013Z.failed.csv",
+        "archived_at": None,
+    }
+
+
+def test_the_first_import_of_the_same_bytes_is_named(db: Database) -> None:
+    assert db.load("uid\nU1\n").same_as is None
+    assert db.load("uid\nU2\n").same_as is None
+    assert db.load("uid\nU1\n").same_as == "claim-1"
+    assert db.load("uid\nU1\n").same_as == "claim-1"
+    assert db.load("uid\nU1\n", client="other").same_as is None
+
+
+def test_failed_rows_are_one_notice_to_the_client(db: Database) -> None:
+    db.load("uid\nU1\n")
+    assert rows_of(db.engine, notices) == []
+    done = db.load("uid,city\n,a\n,b\nU1,\n")
+    (notice,) = rows_of(db.engine, notices)
+    assert (notice["client"], notice["audience"], notice["once"], notice["formed_at"]) == ("acme", "client", None, None)
+    facts = notice["facts"]
+    assert (facts["kind"], facts["file"], facts["claim_id"]) == ("rows_failed", "people.csv", "claim-2")
+    assert facts["counts"]["failed"] == 2
+    assert (facts["archive"], facts["report"]) == (done.archive, done.report)
+    assert facts["reasons"][0]["example_row"] == 2
+
+
+def test_a_claim_is_never_imported_twice(db: Database) -> None:
+    claim = db.claim()
+    db.load("uid\nU1\n", claim=claim)
+    with pytest.raises(IntegrityError) as caught:
+        db.load("uid\nU2\n", claim=claim)
+    assert not is_outage(caught.value)
+    assert list(db.users()) == ["U1"]
+
+
+def _full(_: Examination) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def _nothing_was_written(db: Database) -> None:
+    assert db.users() == {}
+    assert rows_of(db.engine, imports) == rows_of(db.engine, notices) == []
+
+
+def test_a_report_that_cannot_be_written_commits_nothing(db: Database) -> None:
+    with pytest.raises(OSError, match="No space"):
+        db.load("uid,city\nU1,\n,a\n", write_report=_full)
+    _nothing_was_written(db)
+
+
+@pytest.mark.parametrize("table", ["users", "imports", "notices"])
+def test_a_failure_inside_the_transaction_leaves_nothing(db: Database, table: str) -> None:
+    trigger = f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    with db.engine.begin() as connection:
+        connection.execute(text(trigger))
+    with pytest.raises(IntegrityError, match="no room"):
+        db.load("uid,city\nU1,\n,a\n")
+    _nothing_was_written(db)
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER broken"))
+    assert db.load("uid,city\nU1,\n,a\n").counts.inserted == 1
+
+
+def test_no_report_is_written_without_failed_rows(db: Database) -> None:
+    assert db.load("uid\nU1\n", write_report=_full).report is None
+
+
+def test_names_in_bak_are_fixed_in_the_ledger_and_never_promised_twice(db: Database) -> None:
+    names = [db.load(f"uid\nU{number}\n").archive for number in range(3)]
+    assert names == [f"people.20261122T101013Z{number}.csv" for number in ("", ".1", ".2")]
+
+
+def test_names_that_are_in_bak_are_not_promised(db: Database) -> None:
+    bak = db.directory / BAK
+    bak.mkdir()
+    (bak / "people.20261122T101013Z.csv").touch()
+    (bak / "people.20261122T101013Z.1.failed.csv").symlink_to("nowhere")
+    assert db.load("uid\nU1\n").archive == "people.20261122T101013Z.2.csv"
+
+
+def test_a_name_is_not_promised_again_when_its_file_has_left_bak(db: Database) -> None:
+    first = db.claim()
+    done = db.load("uid\nU1\n", claim=first)
+    db.store.mark_archived(first, NOW)
+    assert db.load("uid\nU1\n").archive != done.archive
+
+
+def test_a_refused_file_is_told_to_the_sender_and_to_the_admin(db: Database) -> None:
+    done = db.store.refuse(db.claim(), Copied(size=3, sha256="abc"), refusal("empty_file"), at=NOW, seconds=0.5)
+    (entry,) = rows_of(db.engine, imports)
+    assert (entry["status"], entry["refusal_code"], entry["size"]) == ("refused", "empty_file", 3)
+    assert (entry["archive"], entry["report"], entry["archived_at"]) == (done.archive, None, None)
+    told = [(row["audience"], row["facts"]["kind"]) for row in rows_of(db.engine, notices)]
+    assert told == [("client", "refused"), ("admin", "refused")]
+
+
+def test_a_notice_is_stored_once(db: Database) -> None:
+    notice = Notice(client="acme", audience=Audience.ADMIN, kind=NoticeKind.INCOMPLETE, file="x.csv")
+    for once in ("a", "a", "b"):
+        db.store.notify(notice, once=once, at=NOW)
+    assert [row["once"] for row in rows_of(db.engine, notices)] == ["a", "b"]
+
+
+def test_entries_that_are_not_archived_are_found_oldest_first(db: Database) -> None:
+    claims = [db.claim(), db.claim(), db.claim("other"), db.claim(), db.claim()]
+    for number, claim in enumerate(claims[:4]):
+        db.load(f"uid\nU{number}\n", claim=claim, client=claim.client)
+    db.store.quarantine(claims[4], at=NOW)
+    db.store.mark_archived(claims[1], LATER)
+    assert [entry.claim.id for entry in db.store.unarchived("acme")] == ["claim-1", "claim-4"]
+    entry = db.store.entry(claims[1])
+    assert entry is not None
+    assert (entry.is_archived, entry.is_quarantined) == (True, False)
+    assert db.store.entry(db.claim()) is None
+
+
+def test_known_things_come_from_the_format_and_from_the_sites_tables(tmp_path: Path) -> None:
+    format_ = load_format(None)
+    engine = database(tmp_path, format_)
+    with engine.begin() as connection:
+        connection.execute(insert(user_types_table).values(id="10", name="Student"))
+        connection.execute(insert(login_sources), [{"id": "LDAP", "name": "campus"}, {"id": "OPSCOM", "name": "x"}])
+    known = Store(engine, format_).known_format()
+    assert known.lookups["user_types"].entries == {"10": "Student"}
+    assert known.lookups["login_sources"].entries == {"LDAP": "campus", "OPSCOM": "local login"}
+
+
+def test_tables_of_the_site_mean_nothing_to_a_format_without_such_lookups(tmp_path: Path) -> None:
+    engine = database(tmp_path)
+    with engine.begin() as connection:
+        connection.execute(insert(user_types_table).values(id="10", name="Student"))
+    assert Store(engine, PEOPLE).known_format() == PEOPLE
+
+
+def _differences(engine: Engine, format_: Format) -> list[Any]:
+    own = {*user_table(format_).c.keys(), *(index.name for index in user_table(format_).indexes)}
+    own -= {*metadata.tables["users"].c.keys()}
+
+    def is_ours(_: object, name: str | None, kind: str, reflected: bool, __: object) -> bool:  # noqa: FBT001 - alembic calls it
+        return not (reflected and kind in {"column", "index"} and name in own)
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": is_ours, "compare_type": True, "compare_server_default": True}
+        )
+        return list(compare_metadata(context, metadata))
+
+
+def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
+    assert _differences(database(tmp_path), PEOPLE) == []
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    def schema(engine: Engine) -> list[Any]:
+        with engine.begin() as connection:
+            return list(connection.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name")))
+
+    engine = database(tmp_path)
+    before = schema(engine)
+    migrate(engine, PEOPLE)
+    assert schema(engine) == before
+
+
+def test_a_new_column_of_the_format_is_added_and_none_is_ever_dropped(tmp_path: Path) -> None:
+    db = Database(tmp_path)
+    db.load("uid,city\nU1,Hull\n")
+    more = Format(columns=(Column(name="uid", unique=True), Column(name="work", kind="email", unique=True)), key="uid")
+    migrate(db.engine, more)
+    there = {column["name"] for column in inspect(db.engine).get_columns("users")}
+    assert {"city", "work", "work_key"} <= there
+    assert "uq_users_client_work_key" in {index["name"] for index in inspect(db.engine).get_indexes("users")}
+    assert db.users("city") == {"U1": ("Hull",)}
+
+
+def test_two_users_of_a_client_cannot_share_a_unique_value_in_the_database_either(db: Database) -> None:
+    db.load("uid,email\nU1,a@b.ca\nU2,\n")
+    with pytest.raises(IntegrityError), db.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET email_key = 'a@b.ca'"))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Engine]:
+    engine = make_engine(f"sqlite:///{tmp_path / 'plain.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 60_000)])
+def test_every_connection_has_the_pragmas_of_the_protocol(plain: Engine, pragma: str, value: object) -> None:
+    with plain.connect() as connection:
+        assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == value
+
+
+def test_a_database_that_cannot_have_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///file:{tmp_path / 'plain.db'}?vfs=unix-none&uri=true")
+    with pytest.raises(RuntimeError, match="journal_mode=delete"), engine.connect():
+        pass
+
+
+def test_a_transaction_takes_the_write_lock_at_once_and_a_reading_one_does_not(plain: Engine) -> None:
+    @event.listens_for(plain, "connect")
+    def be_impatient(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own type
+        connection.execute("PRAGMA busy_timeout=0")
+
+    with plain.begin():
+        with pytest.raises(OperationalError, match="locked") as caught, plain.begin():
+            pass
+        assert is_outage(caught.value)
+        with reading_engine(plain).begin() as reader:
+            assert reader.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_lookups_of_the_format_win_over_those_of_the_site(tmp_path: Path) -> None:
+    format_ = Format(
+        columns=(Column(name="uid", unique=True),),
+        key="uid",
+        lookups={"user_types": Lookup(noun="type", entries={"10": "Mine"})},
+    )
+    engine = database(tmp_path, format_)
+    with engine.begin() as connection:
+        connection.execute(insert(user_types_table).values(id="10", name="Theirs"))
+    assert Store(engine, format_).known_format().lookups["user_types"].entries == {"10": "Mine"}
