@@ -149,9 +149,9 @@ class Audience(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """What happened."""
+    """What happened; IMPORTED is told where rows failed or a warning is worth a mail."""
 
-    ROWS_FAILED = "rows_failed"
+    IMPORTED = "imported"
     REFUSED = "refused"
     INCOMPLETE = "incomplete"
     SUPERSEDED = "superseded"

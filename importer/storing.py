@@ -67,6 +67,8 @@ from importer.model import (
 from importer.validating import failures_frame, in_order, sentence, shown
 
 _STAGED_ROWS = 20_000
+_TOLD_WARNINGS = frozenset({"may_be_cut"})
+"""Warnings that are worth a mail though no row failed: a value that was cut off looks like any other."""
 _NOTHING = Copied(size=0, sha256="")
 
 
@@ -183,8 +185,8 @@ class Store:
                     report=report if counts.failed else None,
                 )
                 _write_entry(connection, _imported_values(done, copied, at))
-                if counts.failed:
-                    _write_notice(connection, _failed_notice(done), at)
+                if counts.failed or any(warning.code in _TOLD_WARNINGS for warning in done.warnings):
+                    _write_notice(connection, _notice_of(done), at)
         return done
 
     def refuse(
@@ -454,11 +456,11 @@ def _plain(findings: tuple[Finding, ...] | tuple[ReasonCount, ...]) -> list[dict
     return [dataclasses.asdict(finding) for finding in findings]
 
 
-def _failed_notice(done: Imported) -> Notice:
+def _notice_of(done: Imported) -> Notice:
     return Notice(
         client=done.claim.client,
         audience=Audience.CLIENT,
-        kind=NoticeKind.ROWS_FAILED,
+        kind=NoticeKind.IMPORTED,
         file=shown_name(done.claim.name),
         claim_id=done.claim.id,
         counts=done.counts,

@@ -137,6 +137,15 @@ def restored(alerts: Iterable[Alert], now: datetime) -> Board:
     return Board(alerts=tuple(alert for alert in alerts if not is_over(alert)), mailed=_recent(mailed, now))
 
 
+def joined(stored: Board, met: Board) -> Board:
+    """The stored board with what was met while it could not be read: how an alert stands now, and what was mailed."""
+    board = Board(alerts=stored.alerts, mailed=tuple(sorted({*stored.mailed, *met.mailed})))
+    for alert in met.alerts:
+        known = board.find(alert.kind, alert.client) or alert
+        board = _put(board, replace(alert, opened_at=known.opened_at, mailed_at=alert.mailed_at or known.mailed_at))
+    return board
+
+
 def _recent(mailed: tuple[datetime, ...], now: datetime) -> tuple[datetime, ...]:
     return tuple(at for at in mailed if now - LIMIT_PERIOD < at <= now)
 

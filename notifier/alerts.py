@@ -64,9 +64,7 @@ class Alerts:
         self._stored = (self._stored | stored) & frozenset(self.board.alerts)
 
     def restore(self, alerts: Sequence[Alert], now: datetime) -> None:
-        """Go on where an earlier run ended; what was opened meanwhile stays."""
-        board = alerting.restored(alerts, now)
-        self._stored = frozenset(board.alerts)
-        for alert in self.opened():
-            board = alerting.opened(board, alert.kind, alert.client, alert.detail, alert.opened_at)
-        self.board = board
+        """Go on where an earlier run, or an outage of the database, interrupted; what was met meanwhile stays."""
+        earlier = alerting.restored(alerts, now)
+        self._stored = frozenset(earlier.alerts)
+        self.board = alerting.joined(earlier, self.board)

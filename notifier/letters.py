@@ -235,18 +235,18 @@ def _which(files: int, *, attached: bool) -> str:
 
 def _headline_of_one(notice: Notice, *, attached: bool) -> str:
     name = safe_text(notice.file)
-    if notice.kind is NoticeKind.ROWS_FAILED and notice.counts.failed == 0:
+    if notice.kind is NoticeKind.IMPORTED and notice.counts.failed == 0:
         return f"All {notice.counts.accepted:,} users in {name} were imported; please read the remarks below."
     corrected = "the attached file" if attached else "the file"
     why = safe_text(notice.refusal.message, 500).rstrip(".") if notice.refusal else "it could not be read"
     return {
-        NoticeKind.ROWS_FAILED: f"{_counted([notice])} were not imported. Correct {corrected} and drop it again.",
+        NoticeKind.IMPORTED: f"{_counted([notice])} were not imported. Correct {corrected} and drop it again.",
         NoticeKind.REFUSED: f"{name} was not imported: {why}.",
         NoticeKind.INCOMPLETE: f"{name} was not imported: {why if notice.refusal else _UNFINISHED}.",
         NoticeKind.SUPERSEDED: f"{name} was not imported because a newer file of the same name arrived while it was"
         " being taken. The newer one counts; nothing needs to be done.",
         NoticeKind.QUARANTINED: f"{name} was set aside and not imported, because reading it ended the importing process"
-        f" again and again. It is kept in .importing/{safe_text(notice.claim_id or '', 60)}.",
+        f" again and again. It is kept in .quarantine/{safe_text(notice.claim_id or '', 60)}.",
     }[notice.kind]
 
 
@@ -265,8 +265,8 @@ def _what_happened(notices: Sequence[Notice]) -> str:
 
 def _split(notices: Sequence[Notice]) -> tuple[list[Notice], list[Notice]]:
     """Files that were read, and files of which nothing was imported."""
-    read = [notice for notice in notices if notice.kind is NoticeKind.ROWS_FAILED]
-    return read, [notice for notice in notices if notice.kind is not NoticeKind.ROWS_FAILED]
+    read = [notice for notice in notices if notice.kind is NoticeKind.IMPORTED]
+    return read, [notice for notice in notices if notice.kind is not NoticeKind.IMPORTED]
 
 
 def _failed_rows(notices: Sequence[Notice]) -> int:

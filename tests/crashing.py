@@ -61,7 +61,7 @@ def check(site: Site, files: int = 1) -> None:
     assert [entry["status"] for entry in entries] == ["imported"] * files
     assert all(entry["archived_at"] is not None for entry in entries)
     assert sum(entry["inserted"] for entry in entries) == 2
-    assert site.notices() == [("rows_failed", "client")] * files
+    assert site.notices() == [("imported", "client")] * files
     archived = site.archived()
     names = [name for entry in entries for name in (entry["archive"], entry["report"])]
     assert {*names} == {*archived} - {site.ledger()[0]["archive"]}

@@ -37,7 +37,7 @@ def failed_rows(number: int = 1, **changes: Any) -> Notice:  # noqa: ANN401 - an
     notice = Notice(
         client="acme",
         audience=Audience.CLIENT,
-        kind=NoticeKind.ROWS_FAILED,
+        kind=NoticeKind.IMPORTED,
         file="students.csv",
         claim_id=f"claim-{number}",
         counts=Counts(records=1205, accepted=1167, failed=37, blank=1, inserted=1167),

@@ -72,7 +72,7 @@ def test_good_rows_are_users_bad_ones_are_reported_and_the_file_lies_in_bak(site
     assert report_rows(files[f"people.{STAMP}.failed.csv"])[1][:3] == ["U2", "x", "email 'x' is not a valid address"]
     (entry,) = site.ledger()
     assert (entry["status"], entry["archived_at"]) == ("imported", NOW)
-    assert site.notices() == [("rows_failed", "client")]
+    assert site.notices() == [("imported", "client")]
     assert site.left() == [".importing"]
 
 
@@ -229,7 +229,7 @@ def test_a_bak_that_is_not_ours_leaves_the_archive_step_open(site: Site, tmp_pat
     (archived,) = site.recover()
     assert isinstance(archived, Archived)
     assert len(site.archived()) == 2
-    assert site.notices() == [("rows_failed", "client")]
+    assert site.notices() == [("imported", "client")]
     assert site.recover() == []
 
 

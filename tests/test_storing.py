@@ -318,7 +318,7 @@ def test_failed_rows_are_one_notice_to_the_client(db: Database) -> None:
     (notice,) = rows_of(db.engine, notices)
     assert (notice["client"], notice["audience"], notice["once"], notice["formed_at"]) == ("acme", "client", None, None)
     facts = notice["facts"]
-    assert (facts["kind"], facts["file"], facts["claim_id"]) == ("rows_failed", "people.csv", "claim-2")
+    assert (facts["kind"], facts["file"], facts["claim_id"]) == ("imported", "people.csv", "claim-2")
     assert facts["counts"]["failed"] == 2
     assert (facts["archive"], facts["report"]) == (done.archive, done.report)
     assert facts["reasons"][0]["example_row"] == 2

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from importer.database import is_outage
 from importer.format import Format
-from importer.model import Fingerprint, Notice, Outcome
+from importer.model import Fingerprint, Imported, Notice, Outcome, Refused, Superseded
 from watcher.logs import place
 
 if TYPE_CHECKING:
@@ -256,8 +256,8 @@ def _do(pipe: Connection, importer: "Importer", config: WorkerConfig, job: Job) 
     try:
         for outcome in _outcomes(importer, config, job):
             pipe.send(outcome)
-            if pipe.poll():
-                return
+            if pipe.poll() and not isinstance(outcome, Imported | Refused | Superseded):
+                return  # those three are still to be archived
     except (SQLAlchemyError, OSError) as error:
         if not is_outage(error):
             raise
