@@ -19,6 +19,7 @@ from importer.claiming import ChangedWhileTakenError, Copied, UnreadableError
 from importer.database import is_outage, migrate
 from importer.examining import Source, examine
 from importer.format import Format
+from importer.ledger import Entry
 from importer.model import (
     Archived,
     Claim,
@@ -37,7 +38,7 @@ from importer.model import (
 )
 from importer.reading import Limits
 from importer.reporting import write_report
-from importer.storing import Entry, Store
+from importer.storing import Store
 
 MAX_ATTEMPTS = 3
 """A file whose import ends the process this often is set aside."""

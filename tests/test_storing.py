@@ -324,6 +324,13 @@ def test_failed_rows_are_one_notice_to_the_client(db: Database) -> None:
     assert facts["reasons"][0]["example_row"] == 2
 
 
+def test_a_file_that_may_have_been_cut_off_is_a_notice_though_no_row_failed(db: Database) -> None:
+    assert db.load("uid\nU1").counts.failed == 0
+    (notice,) = rows_of(db.engine, notices)
+    assert [warning["code"] for warning in notice["facts"]["warnings"]] == ["may_be_cut"]
+    assert notice["facts"]["report"] is None
+
+
 def test_a_claim_is_never_imported_twice(db: Database) -> None:
     claim = db.claim()
     db.load("uid\nU1\n", claim=claim)

@@ -119,7 +119,7 @@ def _contest(console: Console, sheet: Sheet, rounds: int, bound: Run | None) -> 
 def _table(title: str) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("process")
-    for name in ("seconds", "rows/s", "peak MB", f"{TIMES} polars", "good rows lost", "wrong rows"):
+    for name in ("seconds", "CPU s", "rows/s", "peak MB", f"{TIMES} polars", "good rows lost", "wrong rows"):
         table.add_column(name, justify="right")
     table.caption = (
         f"Slow ones read a tenth: seconds {TIMES} 10, the rest as measured. Readers are judged without rules."
@@ -129,11 +129,20 @@ def _table(title: str) -> Table:
 
 def _cells(contestant: Contestant, figure: Run, sheet: Sheet, bound: Run) -> Iterable[str]:
     if not _is_done(contestant, figure):
-        return [f"fails after {figure.seconds:.1f}", "", f"{figure.peak_mb:,.0f}", "", "all", figure.last_words[:60]]
+        return [
+            f"fails after {figure.seconds:.1f}",
+            f"{figure.cpu_seconds:.1f}",
+            "",
+            f"{figure.peak_mb:,.0f}",
+            "",
+            "all",
+            figure.last_words[:60],
+        ]
     seconds = figure.seconds * contestant.share
     lost, wrong = _judged(contestant, sheet)
     return [
         f"{seconds:.2f}" + (f" ({TIMES} 10)" if contestant.share > 1 else ""),
+        f"{figure.cpu_seconds * contestant.share:.2f}",
         f"{sheet.records / seconds:,.0f}",
         f"{figure.peak_mb:,.0f}",
         f"{seconds / bound.seconds:.2f}",
