@@ -61,7 +61,7 @@ def claim(new: Claim) -> Claim | NotTaken:
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
     if not _is_plain(status):
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.NOT_A_PLAIN_FILE)
-    new.work.parent.mkdir(mode=0o700, exist_ok=True)
+    _make_own_directory(new.work.parent)
     new.work.mkdir(mode=0o700)
     try:
         rename_noreplace(source, new.original)
@@ -132,8 +132,9 @@ def release(claimed: Claim) -> None:
 def claims(client: str, directory: Path) -> Iterator[Claim]:
     """The claims that an earlier run left, oldest first; empty leftovers are removed."""
     parent = directory / WORK_DIRECTORY
-    if not parent.is_dir():
+    if not os.path.lexists(parent):
         return
+    _make_own_directory(parent)
     for work in sorted(parent.iterdir()):
         names = [entry.name for entry in work.iterdir() if not entry.name.startswith(".")]
         found = Claim(id=work.name, client=client, directory=directory, name=names[0] if names else "")
@@ -176,6 +177,14 @@ def _attempts(claimed: Claim) -> int:
         return int((claimed.work / _ATTEMPTS).read_text(encoding="ascii"))
     except FileNotFoundError:
         return 0
+
+
+def _make_own_directory(path: Path) -> None:
+    """Make it; one that is there must be ours, or somebody else could change what lies in it."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise OSError(errno.EPERM, f"{path.name} is not a directory of the service's own; remove it", path)
 
 
 def _write_attempts(claimed: Claim, number: int) -> None:

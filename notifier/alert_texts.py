@@ -52,10 +52,10 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
     ),
     AlertKind.DISK_FULL: AlertText(
         severity=Severity.CRITICAL,
-        title="the disk is full",
-        means="There is no room, or almost none, to work, to archive or for the database.",
+        title="the disk is full, or cannot be written",
+        means="There is no room to work, or files cannot be made, renamed or read; the detail says what failed.",
         meanwhile="Imports pause and nothing is lost. The FTP server may refuse uploads by itself.",
-        cure="Make room on the disk that the detail names.",
+        cure="Make room, or mend what the detail names; the import goes on by itself.",
     ),
     AlertKind.ODD_FILE: AlertText(
         severity=Severity.WARNING,

@@ -202,6 +202,18 @@ def test_a_file_that_may_not_be_read_is_told_apart(upload: Path) -> None:
     assert done.returncode == 9
 
 
+def test_a_work_directory_that_somebody_else_made_is_not_used(upload: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (upload / claiming.WORK_DIRECTORY).symlink_to(tmp_path / "elsewhere")
+    (upload / "people.csv").write_bytes(DATA)
+    with pytest.raises(PermissionError, match="not a directory of the service's own"):
+        claiming.claim(new_claim(upload, id_="a"))
+    with pytest.raises(PermissionError, match="not a directory of the service's own"):
+        list(claiming.claims("default", upload))
+    assert (upload / "people.csv").read_bytes() == DATA
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_file_is_given_back_under_its_name(upload: Path) -> None:
     claimed, seen = taken(upload)
     copied(claimed, seen)
