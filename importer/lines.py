@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]
+from importer.utf8 import Bytes, Flags, Ints, invalid
 
 _LF: Final = 0x0A
 _CR: Final = 0x0D
@@ -101,7 +98,7 @@ def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8
         perfect=in_order & (widths == width) & (ends > starts),
         quotes=quotes,
         long=ends - starts > longest,
-        undecodable=_none(starts) if is_utf8 else _undecodable(data, block, starts, nexts),
+        undecodable=_none(starts) if is_utf8 else _lines_of(invalid(block), nexts),
         nul=_lines_of(np.flatnonzero(block == 0), nexts) if b"\0" in data else _none(starts),
         marks=marks,
     )
@@ -204,22 +201,3 @@ def _misplaced(marks: Marks, at: Ints, closes: Flags) -> Ints:
     if opening.size and opening[0] == 0:
         previous[0] = _LF
     return np.concatenate((opening[~boundary[previous]], closing[~boundary[marks.block[closing + 1]]]))
-
-
-def _undecodable(data: bytes, block: Bytes, starts: Ints, nexts: Ints) -> Flags:
-    """Which lines are not valid UTF-8."""
-    flags = _none(starts)
-    if data.isascii() or is_valid_utf8(data):
-        return flags
-    for line in np.flatnonzero(_lines_of(np.flatnonzero(block >= 0x80), nexts)).tolist():
-        flags[line] = not is_valid_utf8(data[starts[line] : nexts[line]])
-    return flags
-
-
-def is_valid_utf8(data: bytes) -> bool:
-    """Whether the bytes are strict UTF-8: no surrogates, nothing overlong."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

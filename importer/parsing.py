@@ -15,10 +15,10 @@ import polars as pl
 from importer.dialect import Encoding
 from importer.format import normalised
 from importer.grammar import WHITE_SPACE
-from importer.lines import Ints
 from importer.records import Problem, Rules, Split
 from importer.tallying import BalanceError
 from importer.transcoding import shown_size, shown_text
+from importer.utf8 import Ints
 
 SHOWN_BYTES: Final = 65_536
 """How much of a rejected record's text is kept."""

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from importer.grammar import QUOTE, Grammar, Shape, is_blank, quoted, value
-from importer.lines import Flags, Ints, Lines, classify
+from importer.lines import Lines, classify
 from importer.spans import spanning_records
+from importer.utf8 import Flags, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from importer.lines import Flags, Ints, Lines, quoting
+from importer.lines import Lines, quoting
+from importer.utf8 import Flags, Ints
 
 MANY: Final = 256
 """With fewer lines than this that leave a quote open, looking at each of them is faster."""

@@ -9,11 +9,11 @@ from collections import Counter
 import numpy as np
 
 from importer.grammar import is_blank, value
-from importer.lines import Flags
 from importer.model import FileRefused
 from importer.parsing import Shape, blank_rows, numbered_frame, with_surplus, without
 from importer.reasons import refusal
 from importer.records import Problem, Split
+from importer.utf8 import Flags
 
 
 def has_trailing_separator(sample: Split, shape: Shape, end: int) -> bool:

@@ -8,16 +8,17 @@ import codecs
 import gzip
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
+import numpy as np
+
 from importer.dialect import GZIP_MAGIC, HEAD_BYTES, Encoding
-from importer.lines import is_valid_utf8
 from importer.model import FileRefused
 from importer.reasons import refusal
+from importer.utf8 import count_runs
 
-_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]+")
+_NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
 _VALIDATION_BYTES: Final = 262_144
 """A piece that stays in the processor's cache with its decoded form."""
@@ -99,9 +100,10 @@ def unmarked_encoding(source: Source, chunk_bytes: int) -> tuple[Encoding, bool]
     if _is_utf8(source.chunks(chunk_bytes)):
         return "utf-8", True
     valid = total = 0
-    for run, count in _non_ascii_runs(source.chunks(chunk_bytes)):
-        total += count
-        valid += count * is_valid_utf8(run)
+    for text in _between_runs(source.chunks(chunk_bytes)):
+        runs, valid_runs = count_runs(np.frombuffer(text, np.uint8))
+        total += runs
+        valid += valid_runs
     return ("utf-8" if 2 * valid > total else "windows-1252"), False
 
 
@@ -124,16 +126,15 @@ def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = 
     return True
 
 
-def _non_ascii_runs(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Every run of non-ASCII bytes with the number of times it occurs; the same run may come again."""
+def _between_runs(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut so that no run of non-ASCII bytes is cut in two."""
     carry = b""
     for chunk in chunks:
         data = carry + chunk
-        text = data.rstrip(bytes(range(0x80, 0x100)))
+        text = data.rstrip(_NOT_ASCII)
         carry = data[len(text) :]
-        yield from Counter(_NOT_ASCII.findall(text)).items()
-    if carry:
-        yield carry, 1
+        yield text
+    yield carry
 
 
 def utf8_chunks(chunks: Iterator[bytes], encoding: Encoding, mark_length: int) -> Iterator[bytes]:

@@ -130,7 +130,7 @@ def test_bytes_that_are_not_text_cost_only_their_row(read: Read) -> None:
     result = read("id,name\n1,é\n2,ü\n3,".encode() + b"\xff\n4,\xc3\n5,d\n" + "6,ß\n".encode())
     assert result.good == ["1|é", "2|ü", "5|d", "6|ß"]
     assert result.bad == [(4, "bad_encoding", "3,\\xff"), (5, "bad_encoding", "4,\\xc3")]
-    assert result.rejects[0].facts == {"encoding": "utf-8"}
+    assert result.rejects[0].facts == {"encoding": "UTF-8"}
 
 
 def test_windows_1252_is_read_with_a_warning(read: Read) -> None:
