@@ -23,6 +23,7 @@ FAILURES = {"row": pl.Int64, "position": pl.Int64, "code": pl.String, "column": 
 """Schema of a failures frame: a line for each reason of each failed row."""
 
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
+_ISO = "%Y-%m-%d"
 _EARLIEST = dt.date(1900, 1, 1)
 _SUGGESTED_VALUES = 1000
 _BOOLEANS = {"true": "true", "yes": "true", "y": "true", "1": "true"} | dict.fromkeys(
@@ -53,12 +54,21 @@ _DATE_PATTERNS = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of one column: `broken` is true where a row breaks it, `facts` fill its sentence."""
+    """A rule of one column.
+
+    Attributes:
+        kind: a key of reasons.ROW_SENTENCES.
+        column: the format's name of the column.
+        broken: true where a row breaks the rule, never null.
+        facts: what the sentence names.
+        harmless_bytes: where no value has more bytes than this, no row breaks the rule.
+    """
 
     kind: str
     column: str
     broken: pl.Expr
     facts: Mapping[str, pl.Expr | str]
+    harmless_bytes: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +119,20 @@ class Validator:
             may_hold_controls: False where it is known that no cell has a control character.
         """
         cells = self._cells(block, may_hold_controls=may_hold_controls)
-        broken = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(self._rules))
-        failures = [self._failures(cells, rule, broken[str(number)]) for number, rule in enumerate(self._rules)]
-        good = cells.filter(~broken.select(pl.any_horizontal(pl.all())).to_series()) if self._rules else cells
+        rules = self._rules_to_ask(cells)
+        broken = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
+        failures = [self._failures(cells, rule, broken[str(number)]) for number, rule in enumerate(rules)]
+        good = cells.filter(~broken.select(pl.any_horizontal(pl.all())).to_series()) if rules else cells
         return Verdict(accepted=good.select(self._stored()), failures=in_order(failures))
+
+    def _rules_to_ask(self, cells: pl.DataFrame) -> list[Rule]:
+        """The rules but those that no row of the block can break, because its values are short."""
+        lengths = cells.select(
+            pl.col(_mapped_name(column)).str.len_bytes().max().fill_null(0).alias(column.name)
+            for column in self._columns
+        )
+        longest = lengths.row(0, named=True)
+        return [rule for rule in self._rules if longest[rule.column] > rule.harmless_bytes]
 
     def _cells(self, block: pl.DataFrame, *, may_hold_controls: bool) -> pl.DataFrame:
         """Row, line, and for each column: its trimmed text, what it maps to, and whether it holds controls."""
@@ -120,12 +140,14 @@ class Validator:
         texts = block.select(
             "row",
             "line",
-            *(_none_if_empty(cell.str.strip_chars()).alias(name) for name, cell in raw.items()),
+            *(cell.str.strip_chars().alias(name) for name, cell in raw.items()),
             *(
                 _has_control(cell, may_hold_controls=may_hold_controls).alias(_control(name))
                 for name, cell in raw.items()
             ),
         )
+        # Each step is its own: one expression that names another twice works it out twice.
+        texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in self._columns)
         return texts.with_columns(
             self._mapped(column, _given(column)).alias(_mapped_name(column)) for column in self._columns
         )
@@ -136,7 +158,7 @@ class Validator:
             case "text" | "email" | "pattern":
                 return text
             case "date":
-                return pl.coalesce(_parsed(text, form) for form in column.formats).dt.strftime("%Y-%m-%d")
+                return pl.coalesce(_parsed(text, form) for form in column.formats)
             case "integer":
                 return _none_unless(text, r"\A[+-]?[0-9]+\z").str.strip_prefix("+")
             case "decimal":
@@ -162,7 +184,7 @@ class Validator:
             length = mapped.str.len_chars()
             too_long = (length > column.max_length).fill_null(value=False) & clean
             facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
-            yield Rule("too_long", column.name, too_long, facts)
+            yield Rule("too_long", column.name, too_long, facts, harmless_bytes=column.max_length)
         for kind, wrong, more in self._kind_rules(column, given, mapped):
             yield Rule(kind, column.name, wrong.fill_null(value=False) & clean, {"value": shown(text), **more})
 
@@ -297,9 +319,11 @@ def _names_to_ids(entries: Mapping[str, str]) -> dict[str, str]:
 
 
 def _parsed(text: pl.Expr, form: str) -> pl.Expr:
+    """The date as ISO text, null where the text has another form or there is no such day."""
     pieces = re.split(r"(%-?.)", form)
     pattern = "".join(_DATE_PATTERNS.get(piece) or re.escape(piece) for piece in pieces)
-    return _none_unless(text, whole(pattern)).str.to_date(form.replace("%-", "%"), strict=False)
+    day = _none_unless(text, whole(pattern)).str.to_date(form.replace("%-", "%"), strict=False)
+    return pl.when(day.is_not_null()).then(text) if form == _ISO else day.dt.strftime(_ISO)
 
 
 def _listed(values: Mapping[str, str]) -> str:
