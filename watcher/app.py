@@ -1,13 +1,11 @@
 """The composition root: settings become objects, the clock becomes real, and the tasks run beside one another."""
 
 import asyncio
-import datetime as dt
 import errno
 import fcntl
 import os
 import random
 import signal
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from notifier.model import Addresses
 from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
 from notifier.templating import environment
 from watcher.batching import next_tick
+from watcher.clock import elapsed, utc_now
 from watcher.imports import Imports
 from watcher.intake import Intake
 from watcher.server_log import ServerLog, ServerVerdicts
@@ -48,11 +47,6 @@ class AlreadyRunningError(Exception):
         super().__init__(f"userdrop is running already, as process {pid}")
 
 
-def utc_now() -> dt.datetime:
-    """The wall clock."""
-    return dt.datetime.now(dt.UTC)  # noqa: TID251 - the real clock is made here
-
-
 class Service:
     """The service of one upload directory.
 
@@ -63,7 +57,6 @@ class Service:
 
     def __init__(self, settings: Settings, format_: Format) -> None:
         self._settings = settings
-        self._elapsed = time.monotonic  # noqa: TID251 - see utc_now
         self._stopping = asyncio.Event()
         self._engine = make_engine(settings.database)
         self._alerts = Alerts(utc_now)
@@ -74,7 +67,7 @@ class Service:
             directory=_directory(settings),
             worker=self._worker,
             alerts=self._alerts,
-            elapsed=self._elapsed,
+            elapsed=elapsed,
             told=self._delivery.wake,
             released=self._release,
         )
@@ -85,7 +78,7 @@ class Service:
             patience=_patience(settings),
             verdicts=_verdicts(settings),
             now=utc_now,
-            elapsed=self._elapsed,
+            elapsed=elapsed,
             alerts=self._alerts,
             hand_on=self._imports.add,
             hold=self._imports.report_incomplete,

@@ -1,6 +1,5 @@
 """The command line. Exit codes are in the help of each command."""
 
-import asyncio
 import io
 import os
 import sys
@@ -12,12 +11,11 @@ import click
 
 from importer.format import Format
 from importer.format_file import FormatMistakesError, load_format
-from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories, utc_now
-from watcher.logs import configure_logs, place
+from watcher.clock import utc_now
+from watcher.logs import place
 from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
-from watcher.worker import OutageError, UnusableFormatError
 
-SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG, ALREADY_RUNNING = 1, 2, 3, 69, 70, 75
+SOME_FAILED, REFUSED, USAGE, BUG = 1, 2, 3, 70
 _PROGRESS_BYTES = 8 << 20
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,25 +40,13 @@ def run(*, once: bool) -> None:
 
     SIGUSR1 has a tick at once; SIGTERM finishes the file in hand and ends within 30 seconds.
     """
+    from watcher.running import EndedError, serve  # noqa: PLC0415 - the other commands start faster without the service
+
     settings, format_ = _loaded()
-    configure_logs(level=settings.log_level, form=settings.log_format)
     try:
-        make_directories(settings)
-        lock = InstanceLock(settings.state_dir)
-    except AlreadyRunningError as error:
-        _fail(str(error), ALREADY_RUNNING)
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}", USAGE)
-    try:
-        asyncio.run(_serve(settings, format_, once=once))
-    except UnusableFormatError as error:
-        _fail("\n".join(error.mistakes), USAGE)
-    except OutageError as outage:
-        _fail(f"the {outage.kind.value} is out: {outage.detail}; nothing is lost, run it again", UNAVAILABLE)
-    except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
-        _fail(f"a bug has ended the service {place(error)}; nothing is lost, start it again", BUG)
-    finally:
-        lock.release()
+        serve(settings, format_, once=once)
+    except EndedError as end:
+        _fail(str(end), end.exit_code)
 
 
 @userdrop.command()
@@ -170,11 +156,6 @@ def _run_command() -> int:
     except SystemExit as end:
         code = end.code
     return code if isinstance(code, int) else 0
-
-
-async def _serve(settings: Settings, format_: Format, *, once: bool) -> None:
-    service = Service(settings, format_)
-    await (service.run_once() if once else service.run())
 
 
 def _loaded() -> tuple[Settings, Format]:

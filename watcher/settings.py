@@ -22,8 +22,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 PREFIX = "USERDROP_"
 FILE_SUFFIX = "_FILE"
@@ -54,6 +52,9 @@ def _address(value: str) -> str:
 
 
 def _known_database(value: SecretStr) -> SecretStr:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - most commands need no database, and start faster without
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     try:
         url = make_url(value.get_secret_value())
     except ArgumentError:

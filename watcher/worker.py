@@ -6,13 +6,11 @@ through a pipe, never by arguments or environment, which other users of the mach
 
 import asyncio
 import ctypes
-import datetime as dt
 import multiprocessing
 import os
 import secrets
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from importer.database import is_outage
 from importer.format import Format
 from importer.model import Fingerprint, Imported, Notice, Outcome, Refused, Superseded
+from watcher.clock import elapsed, utc_now
 from watcher.logs import place
 
 if TYPE_CHECKING:
@@ -239,8 +238,8 @@ def _importer(config: WorkerConfig) -> "Importer":
     from importer.reading import Limits  # noqa: PLC0415
 
     clock = Clock(
-        now=lambda: dt.datetime.now(dt.UTC),  # noqa: TID251 - the child's composition root
-        elapsed=time.monotonic,  # noqa: TID251
+        now=utc_now,
+        elapsed=elapsed,
         pause=lambda: _wait(_SECONDS_AFTER_CLAIM),
         token=lambda: secrets.token_hex(4),
     )

@@ -1,0 +1,58 @@
+"""`userdrop run`: one instance, from its directories to its end, every way of ending with a sentence and a code."""
+
+import asyncio
+
+from importer.format import Format
+from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories
+from watcher.logs import configure_logs, place
+from watcher.settings import Settings
+from watcher.worker import OutageError, UnusableFormatError
+
+USAGE, UNAVAILABLE, BUG, ALREADY_RUNNING = 3, 69, 70, 75
+"""Exit codes; the last three are those of sysexits.h."""
+
+
+class EndedError(Exception):
+    """The service could not start, or ended otherwise than by a signal."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def serve(settings: Settings, format_: Format, *, once: bool) -> None:
+    """Run the service until a signal ends it, or once.
+
+    Raises:
+        EndedError: with what to tell the operator.
+    """
+    configure_logs(level=settings.log_level, form=settings.log_format)
+    lock = _lock(settings)
+    try:
+        asyncio.run(_run(settings, format_, once=once))
+    except UnusableFormatError as error:
+        raise EndedError("\n".join(error.mistakes), USAGE) from None
+    except OutageError as outage:
+        message = f"the {outage.kind.value} is out: {outage.detail}; nothing is lost, run it again"
+        raise EndedError(message, UNAVAILABLE) from None
+    except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
+        message = f"a bug has ended the service {place(error)}; nothing is lost, start it again"
+        raise EndedError(message, BUG) from None
+    finally:
+        lock.release()
+
+
+def _lock(settings: Settings) -> InstanceLock:
+    try:
+        make_directories(settings)
+        return InstanceLock(settings.state_dir)
+    except AlreadyRunningError as error:
+        raise EndedError(str(error), ALREADY_RUNNING) from None
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+        raise EndedError(message, USAGE) from None
+
+
+async def _run(settings: Settings, format_: Format, *, once: bool) -> None:
+    service = Service(settings, format_)
+    await (service.run_once() if once else service.run())
