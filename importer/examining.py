@@ -274,7 +274,11 @@ def examine(
         FileRefused: the file as a whole cannot be imported.
         OSError: the disk is full or broken.
     """
-    with source.open() as file, Spool(spool_directory / "unique") as values, ExitStack() as on_error:
+    with (
+        source.open() as file,
+        Spool(spool_directory / "unique", is_compressed=False) as values,
+        ExitStack() as on_error,
+    ):
         header = match_header(file.header, source.format)
         if isinstance(header, Refusal):
             raise FileRefused(header)

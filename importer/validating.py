@@ -120,9 +120,12 @@ class Validator:
         """
         cells = self._cells(block, may_hold_controls=may_hold_controls)
         rules = self._rules_to_ask(cells)
-        broken = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
-        failures = [self._failures(cells, rule, broken[str(number)]) for number, rule in enumerate(rules)]
-        good = cells.filter(~broken.select(pl.any_horizontal(pl.all())).to_series()) if rules else cells
+        asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
+        broken = [(rule, rows) for rule, rows in zip(rules, asked, strict=True) if rows.any()]
+        if not broken:
+            return Verdict(accepted=cells.select(self._stored()), failures=pl.DataFrame(schema=FAILURES))
+        failures = [self._failures(cells.filter(rows), rule) for rule, rows in broken]
+        good = cells.filter(~pl.any_horizontal(rows for _, rows in broken))
         return Verdict(accepted=good.select(self._stored()), failures=in_order(failures))
 
     def _rules_to_ask(self, cells: pl.DataFrame) -> list[Rule]:
@@ -221,10 +224,7 @@ class Validator:
             if column.unique and column.kind == "email":
                 yield value.str.to_lowercase().alias(comparison_column(column.name))
 
-    def _failures(self, cells: pl.DataFrame, rule: Rule, broken: pl.Series) -> pl.DataFrame:
-        if not broken.any():
-            return pl.DataFrame(schema=FAILURES)
-        failing = cells.filter(broken)
+    def _failures(self, failing: pl.DataFrame, rule: Rule) -> pl.DataFrame:
         label = self._header.label(rule.column)
         if rule.kind == "unknown":
             suggested = self._suggested(failing[rule.column], self._format.column(rule.column))
