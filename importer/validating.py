@@ -37,8 +37,8 @@ EMAIL = rf"\A{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}\z"
 
 Quoted local parts, comments and address literals are not taken.
 """
-EMAIL_LIMITS = r"\A[^@]{65}|@(?:.*\.)?[^.@]{64}|@.{254}|\.[0-9]+\z"
-"""What such an address may still get wrong: RFC 5321's 64, 63 and 253 characters, and a last label of digits."""
+EMAIL_LIMITS = r"\A[^@]{65}|@(?:.*\.)?[^.@]{64}|@.{254}|\A.{255}|\.[0-9]+\z"
+"""What such an address may still get wrong: RFC 5321's 64, 63, 253 and 254 characters, and a last label of digits."""
 
 _DATE_PATTERNS = {
     "%Y": "[0-9]{4}",

@@ -51,7 +51,8 @@ def value_of(text: str, column: Column, format_: Format, today: date) -> str | N
 
 def _email(text: str) -> str | None:
     local, at, domain = text.partition("@")
-    return text if at and _is_local_part(local) and _is_domain(domain) else None
+    is_address = at and len(text) <= 254 and _is_local_part(local) and _is_domain(domain)
+    return text if is_address else None
 
 
 def _is_local_part(local: str) -> bool:
