@@ -49,23 +49,6 @@ class FileRefused(Exception):  # noqa: N818 - it is the sender's bad data, not o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedRow:
-    """One row that was not imported.
-
-    Attributes:
-        row: the record's number in the file, the header being 1.
-        line: the physical line on which the record starts, from 1.
-        key: the value of the key column as the sender wrote it, None where it could not be read.
-        reasons: at least one, in column order.
-    """
-
-    row: int
-    line: int
-    key: str | None
-    reasons: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """What became of the records of a file; accepted + failed + blank = records."""
 
