@@ -111,6 +111,10 @@ def marked_encoding(head: bytes) -> tuple[Encoding, int] | None:
     return None
 
 
+FEWEST_CONTROLS: Final = 32
+"""So many control characters, and one in a hundred bytes, are a text's; in a short file they cost only their rows."""
+
+
 def refuse_if_not_text(head: bytes) -> None:
     """Refuse what no reading can make sense of, by the first HEAD_BYTES of the file.
 
@@ -125,7 +129,7 @@ def refuse_if_not_text(head: bytes) -> None:
     text = head[length : length + HEAD_BYTES]
     if _alternates_with_nul(text):
         raise FileRefused(refusal("unmarked_utf16"))
-    if 100 * _count_of(_CONTROLS, text) > len(text):
+    if _count_of(_CONTROLS, text) > max(FEWEST_CONTROLS, len(text) // 100):
         raise FileRefused(refusal("not_text", kind="a binary file"))
 
 

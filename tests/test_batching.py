@@ -58,24 +58,38 @@ def test_an_hour_has_the_same_ticks_as_any_other_hour(now: dt.datetime, interval
     assert next_tick(now + HOUR, interval) == next_tick(now, interval) + HOUR
 
 
-@given(now=times, interval=intervals, since=st.floats(0, 1e6))
+@given(now=times, due=times, interval=intervals, since=st.floats(0, 10_000))
 def test_two_ticks_are_never_more_than_an_interval_apart_whatever_the_wall_clock_says(
-    now: dt.datetime, interval: dt.timedelta, since: float
+    now: dt.datetime, due: dt.datetime, interval: dt.timedelta, since: float
 ) -> None:
-    wait = seconds_to_tick(now, interval, since)
+    wait = seconds_to_tick(now, due, interval, since)
     assert wait >= 0
     assert since + wait <= max(since, interval.total_seconds()) + 1e-6
 
 
-@given(now=times, interval=intervals)
-def test_right_after_a_tick_the_wait_ends_at_the_next_one(now: dt.datetime, interval: dt.timedelta) -> None:
-    assert seconds_to_tick(now, interval, 0) == (next_tick(now, interval) - now).total_seconds()
+@given(start=times, interval=intervals)
+def test_ticks_are_at_multiples_of_the_interval_from_the_first_one_on(
+    start: dt.datetime, interval: dt.timedelta
+) -> None:
+    now, due, last = start, next_tick(start, interval), start
+    for _ in range(5):
+        now += dt.timedelta(seconds=seconds_to_tick(now, due, interval, (now - last).total_seconds()))
+        assert now == due
+        assert now.minute % (interval.seconds // 60 or 60) == 0
+        due, last = next_tick(now, interval), now
+
+
+def test_a_tick_is_due_when_its_time_has_come_and_stays_due() -> None:
+    five = dt.timedelta(minutes=5)
+    assert seconds_to_tick(at("12:04:59"), at("12:05:00"), five, 29) == 1
+    assert seconds_to_tick(at("12:05:00"), at("12:05:00"), five, 30) == 0
+    assert seconds_to_tick(at("12:07:00"), at("12:05:00"), five, 150) == 0
 
 
 def test_a_clock_that_was_set_back_does_not_delay_a_tick() -> None:
     five = dt.timedelta(minutes=5)
-    assert seconds_to_tick(at("12:00:01"), five, 290) == 10
-    assert seconds_to_tick(at("12:00:01"), five, 1000) == 0
+    assert seconds_to_tick(at("11:00:01"), at("12:05:00"), five, 290) == 10
+    assert seconds_to_tick(at("11:00:01"), at("12:05:00"), five, 1000) == 0
 
 
 def upload(client: str, name: str, *, size: int = 1, changed_ns: int = 0) -> Upload:

@@ -484,3 +484,29 @@ async def test_a_directory_that_was_replaced_is_watched_anew(desk: Desk, tmp_pat
     await desk.tick()
     desk.put("a.csv")
     await desk.hear(lambda: desk.intake.unsettled == 1)
+
+
+@pytest.mark.timeout(20)
+async def test_a_tick_comes_at_the_wall_clocks_multiple_and_not_an_interval_after_the_start(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)  # it opens at 00:16:40
+    ticks: list[float] = []
+    ticked = asyncio.Event()
+
+    def note(_: list[Group]) -> None:
+        ticks.append(desk.seconds)
+        ticked.set()
+
+    desk.intake._hand_on = note  # noqa: SLF001
+    stopping = asyncio.Event()
+    running = asyncio.create_task(desk.intake.run(stopping))
+    for early, due in ((1199, 1200), (1499, 1500)):
+        for desk.seconds in (early, due):
+            desk.intake.wake()
+            while desk.intake._awake.is_set():  # noqa: SLF001, ASYNC110 - until the loop has gone to sleep again
+                await asyncio.sleep(0)
+        await ticked.wait()
+        ticked.clear()
+    assert ticks == [1200, 1500]
+    stopping.set()
+    desk.intake.wake()
+    await running

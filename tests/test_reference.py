@@ -215,7 +215,7 @@ def test_rows_count_records_and_lines_count_physical_lines() -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "not_text"),
         (b"%PDF-1.7\n", "not_text"),
         (gzip.compress(b"id\n1\n", mtime=0), "not_text"),
-        (b"id,name\n" + b"\x01" * 3, "not_text"),
+        (b"id,name\n" + b"\x01" * 33, "not_text"),
         ("id,name\n1,a\n".encode("utf-16-le"), "unmarked_utf16"),
         ("id,name\n1,a\n".encode("utf-16-be"), "unmarked_utf16"),
         (b'id,"name\n1,a\n', "bad_header"),

@@ -23,15 +23,16 @@ def next_tick(now: dt.datetime, interval: dt.timedelta) -> dt.datetime:
     return min(hour + slots * interval, hour + dt.timedelta(hours=1))
 
 
-def seconds_to_tick(now: dt.datetime, interval: dt.timedelta, since_last_tick: float) -> float:
-    """How long to wait for the next tick.
+def seconds_to_tick(now: dt.datetime, due: dt.datetime, interval: dt.timedelta, since_last_tick: float) -> float:
+    """How long to wait for a tick, 0 where it is due.
 
     Args:
         now: the wall clock, which may jump.
+        due: `next_tick` as it was right after the last tick, or at the start.
         interval: from tick to tick.
         since_last_tick: seconds of monotonic time since the last tick, or since the start.
     """
-    by_wall_clock = (next_tick(now, interval) - now).total_seconds()
+    by_wall_clock = (due - now).total_seconds()
     by_monotonic_clock = interval.total_seconds() - since_last_tick
     return max(0.0, min(by_wall_clock, by_monotonic_clock))
 

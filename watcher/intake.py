@@ -15,7 +15,7 @@ import structlog
 from importer.model import Fingerprint, NotTakenWhy, shown_name
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
-from watcher.batching import groups, seconds_to_tick
+from watcher.batching import groups, next_tick, seconds_to_tick
 from watcher.evidence import look_at
 from watcher.model import Group, Sighting, Upload
 from watcher.observing import DirectoryWatch
@@ -83,6 +83,7 @@ class Intake:
         self._renamed: set[str] = set()
         self._released: set[str] = set()
         self._last_tick = elapsed()
+        self._next_tick = next_tick(now(), interval)
         self._tick_asked = False
 
     def tick(self) -> None:
@@ -116,7 +117,7 @@ class Intake:
         """Watch until `stopping`."""
         await self._rescan()
         while not stopping.is_set():
-            await self._sleep()
+            await self._sleep(self._seconds_to_tick())
             if stopping.is_set():
                 break
             await self._look_again()
@@ -141,10 +142,10 @@ class Intake:
             self._verdicts.close()
 
     def _seconds_to_tick(self) -> float:
-        return seconds_to_tick(self._now(), self._interval, self._elapsed() - self._last_tick)
+        return seconds_to_tick(self._now(), self._next_tick, self._interval, self._elapsed() - self._last_tick)
 
-    async def _sleep(self) -> None:
-        waits = [LONGEST_WAIT_SECONDS, self._seconds_to_tick()]
+    async def _sleep(self, longest: float = LONGEST_WAIT_SECONDS) -> None:
+        waits = [LONGEST_WAIT_SECONDS, longest]
         if self._deadlines:
             waits.append(min(self._deadlines.values()) - self._elapsed())
         if self._deadlines and self._verdicts is not None:
@@ -161,6 +162,7 @@ class Intake:
     async def _tick(self) -> None:
         self._tick_asked = False
         self._last_tick = self._elapsed()
+        self._next_tick = next_tick(self._now(), self._interval)
         await self._rescan()
         batch = groups(self._settled.values())
         self._handed_on |= self._settled.keys()

@@ -79,7 +79,7 @@ def _refuse_binary(data: bytes) -> None:
     halves = (head[::2], head[1::2])
     if head.count(0) * 10 > len(head) and any(half.count(0) * 2 > len(half) for half in halves):
         raise RefusedError(Refused(code="unmarked_utf16"))
-    if sum(byte < 0x20 and byte not in b"\t\n\v\f\r" for byte in head) * 100 > len(head):
+    if sum(byte < 0x20 and byte not in b"\t\n\v\f\r" for byte in head) > max(32, len(head) // 100):
         raise RefusedError(Refused(code="not_text"))
 
 
