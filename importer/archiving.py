@@ -38,7 +38,7 @@ def archive_names(name: str, at: datetime, is_taken: Callable[[str], bool]) -> t
 
     Args:
         name: the sender's file name.
-        at: when it was claimed.
+        at: when it was imported.
         is_taken: whether a name is used in bak, or promised to another file.
     """
     stem, extension = _split(shown_name(name).replace("\\", "_"))

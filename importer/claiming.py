@@ -89,13 +89,13 @@ def copy(claimed: Claim, *, seen: Fingerprint, max_bytes: int) -> Copied:
     """
     with _opened(claimed.original) as source:
         before = os.fstat(source)
-        if seen != fingerprint(before) or not _is_plain(before) or _is_locked(source):
+        if seen != fingerprint(before) or not _is_plain(before) or is_being_written(source):
             raise ChangedWhileTakenError
         if before.st_size > max_bytes:
             raise FileRefused(refusal("file_too_large", limit=f"{max_bytes >> 20} MB"))
         copied = _copy_bytes(source, claimed.copy)
         after = os.fstat(source)
-        if _snapshot(before) != _snapshot(after) or copied.size != after.st_size or _is_locked(source):
+        if _snapshot(before) != _snapshot(after) or copied.size != after.st_size or is_being_written(source):
             raise ChangedWhileTakenError
     fsync_directory(claimed.work)
     return copied
@@ -152,7 +152,13 @@ def count_attempt(claimed: Claim) -> int:
 
 
 def uncount_attempt(claimed: Claim) -> None:
-    """Take back an attempt that ended in an outage, which is not the file's fault."""
+    """Take back an attempt that ended in an outage, which is not the file's fault, and what it has written.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    claimed.copy.unlink(missing_ok=True)
+    claimed.report.unlink(missing_ok=True)
     _write_attempts(claimed, max(_attempts(claimed) - 1, 0))
 
 
@@ -217,27 +223,22 @@ def _opened(path: Path) -> Iterator[int]:
 def _copy_bytes(source: int, target: Path) -> Copied:
     digest = hashlib.sha256()
     size = 0
-    with target.open("wb") as file:
-        while chunk := os.read(source, _CHUNK_BYTES):
-            digest.update(chunk)
-            size += file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with target.open("wb") as file:
+            while chunk := os.read(source, _CHUNK_BYTES):
+                digest.update(chunk)
+                size += file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        target.unlink(missing_ok=True)  # on a full disk it would be in the way of everything else
+        raise
     return Copied(size=size, sha256=digest.hexdigest())
 
 
 def _is_plain(status: os.stat_result) -> bool:
     """A regular file with one name: anything else might change, block, or be somebody else's."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        return is_being_written(descriptor)
-    except OSError as error:
-        if error.errno in {errno.EINVAL, errno.ENOLCK, errno.ENOSYS}:
-            return False
-        raise
 
 
 def _snapshot(status: os.stat_result) -> tuple[Fingerprint, int]:

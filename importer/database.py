@@ -7,12 +7,14 @@ forms (see `importer.model.shown_name`), and nothing here knows the columns of a
 """
 
 import datetime as dt
+import errno
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.util.exc import CommandError
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -46,6 +48,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from importer.format import Format, comparison_column
 
+_FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
 BUSY_SECONDS = 60
 """How long a writer waits for SQLite's write lock; leases of mails outlast it."""
 
@@ -227,11 +230,17 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
+class UnusableDatabaseError(Exception):
+    """What is in the database does not go together with this version, or with the format; it says what to do."""
+
+
 def is_outage(error: Exception) -> bool:
-    """Whether the database or the disk failed us, rather than a statement or a file: then trying again helps."""
+    """Whether the database or the disk failed us, rather than a statement or one file: then trying again helps."""
     if isinstance(error, DBAPIError):
         return not isinstance(error, DataError | IntegrityError | ProgrammingError | NotSupportedError)
-    return isinstance(error, OSError | TimeoutError)
+    if isinstance(error, OSError):
+        return error.errno not in _FAULTS_OF_ONE_FILE
+    return isinstance(error, TimeoutError)
 
 
 def reading_engine(engine: Engine) -> Engine:
@@ -263,7 +272,8 @@ def migrate(engine: Engine, format_: Format) -> None:
     """Bring the database to this version's tables, and `users` to the format's columns, in one transaction.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database cannot be reached, or is not ours to change.
+        UnusableDatabaseError: it was made by a newer version, or its users are not as unique as the format says.
+        sqlalchemy.exc.SQLAlchemyError: it cannot be reached, or is not ours to change.
     """
     config = Config()
     config.set_main_option("script_location", "importer:migrations")
@@ -271,12 +281,20 @@ def migrate(engine: Engine, format_: Format) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('userdrop migrations'))"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            message = "the database was made by a newer userdrop: install that version, or use another database"
+            raise UnusableDatabaseError(message) from None
         fit_users(connection, format_)
 
 
 def fit_users(connection: Connection, format_: Format) -> None:
-    """Add to `users` the columns and unique indexes that the format asks for; nothing is ever dropped."""
+    """Add to `users` the columns and unique indexes that the format asks for; nothing is ever dropped.
+
+    Raises:
+        UnusableDatabaseError: stored users share a value that is to be unique.
+    """
     found = inspect(connection)
     operations = Operations(MigrationContext.configure(connection))
     there = {column["name"] for column in found.get_columns("users")}
@@ -286,6 +304,9 @@ def fit_users(connection: Connection, format_: Format) -> None:
     indexed = {index["name"] for index in found.get_indexes("users")}
     for index in user_table(format_).indexes:
         if index.name not in indexed:
-            operations.create_index(
-                str(index.name), "users", [column.name for column in index.columns], unique=index.unique
-            )
+            names = [column.name for column in index.columns]
+            try:
+                operations.create_index(str(index.name), "users", names, unique=index.unique)
+            except IntegrityError:
+                message = f"users that are stored share a {names[-1]}: make them differ before the format says unique"
+                raise UnusableDatabaseError(message) from None

@@ -6,6 +6,7 @@ ledger says of the claim tells `recover` how to go on.
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,6 +76,7 @@ class Importer:
         """Bring the database up to date.
 
         Raises:
+            UnusableDatabaseError: what is in it does not go together with this version or with the format.
             sqlalchemy.exc.SQLAlchemyError: it cannot be reached, or is none.
         """
         migrate(self._engine, self._format)
@@ -148,7 +150,8 @@ class Importer:
             yield from self._attempt(claim, seen, format_)
         except (SQLAlchemyError, OSError) as error:
             if is_outage(error):
-                claiming.uncount_attempt(claim)
+                with suppress(OSError):
+                    claiming.uncount_attempt(claim)
             raise
 
     def _attempt(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
@@ -199,7 +202,7 @@ class Importer:
         try:
             put_into_bak(claim, entry.archive, entry.report, sha256=entry.sha256)
         except FileExistsError:
-            entry = self._store.rename_archive(claim, self._clock.now())
+            self._store.rename_archive(claim, self._clock.now())
             return Unarchived(claim=claim, why="its name in bak is taken; it gets another one")
         except OSError as error:
             return Unarchived(claim=claim, why=error.strerror or str(error))

@@ -87,14 +87,13 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(update(imports).where(imports.c.claim_id == claim.id).values(archived_at=at))
 
-    def rename_archive(self, claim: Claim, at: dt.datetime) -> Entry:
+    def rename_archive(self, claim: Claim, at: dt.datetime) -> None:
         """Give an import other names in bak, because somebody else's file has taken them."""
         with self._engine.begin() as connection:
             row = connection.execute(select(imports).where(imports.c.claim_id == claim.id)).one()
             archive, report = self._names(connection, claim, at)
-            values = {"archive": archive, "report": report if row.report else None}
-            connection.execute(update(imports).where(imports.c.claim_id == claim.id).values(values))
-        return replace(entry_of(row, claim.name), archive=archive, report=values["report"])
+            names = {"archive": archive, "report": report if row.report else None}
+            connection.execute(update(imports).where(imports.c.claim_id == claim.id).values(names))
 
     def import_users(
         self,

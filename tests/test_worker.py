@@ -38,7 +38,7 @@ from watcher.worker import (
     Prepare,
     Recover,
     Tell,
-    UnusableFormatError,
+    UnusableSetupError,
     Worker,
     WorkerConfig,
     WorkerDiedError,
@@ -202,7 +202,7 @@ async def test_a_database_that_is_none_is_an_outage_and_the_child_lives_on(tmp_p
 async def test_patterns_that_are_not_understood_are_all_told(tmp_path: Path) -> None:
     columns = tuple(Column(name=name, kind="pattern", pattern="(") for name in "ab")
     bench = Bench(tmp_path, Format(columns=columns, key="a"))
-    with pytest.raises(UnusableFormatError) as unusable:
+    with pytest.raises(UnusableSetupError) as unusable:
         await bench.do(Prepare())
     bench.worker.close()
     assert [mistake.split(":")[0] for mistake in unusable.value.mistakes] == ["columns.a.pattern", "columns.b.pattern"]

@@ -6,6 +6,7 @@ import fcntl
 import os
 import random
 import signal
+from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class Service:
         """Import at every tick until SIGTERM or SIGINT.
 
         Raises:
-            UnusableFormatError: the format file's patterns are not understood.
+            UnusableSetupError: format file or database cannot be used as they are.
         """
         self._obey_signals()
         self._log_start()
@@ -106,17 +107,15 @@ class Service:
         """Import what lies in the directory now, once its quiet time is over, deliver the mail, and end.
 
         Raises:
-            OutageError: the database is out.
-            UnusableFormatError: the format file's patterns are not understood.
+            OutageError: the database or the disk is out; what was left is finished by the next run.
+            UnusableSetupError: format file or database cannot be used as they are.
         """
         self._obey_signals()
         self._log_start()
         try:
-            await self._imports.prepare(patience=ONCE_PATIENCE_SECONDS)
-            await self._intake.settle(self._stopping)
-            await self._imports.drain(self._stopping)
-            await self._delivery.once()
+            await self._until_stopped(self._settle_and_import())
         finally:
+            await self._delivery.once()
             await self._intake.close()
             self._close()
 
@@ -125,22 +124,32 @@ class Service:
         await self._delivery.run(self._stopping)
 
     async def _import(self) -> None:
-        work = asyncio.create_task(self._prepare_and_import())
+        await self._until_stopped(self._prepare_and_import())
+
+    async def _until_stopped(self, working: Coroutine[None, None, None]) -> None:
+        """Work until it ends or the service is told to stop; the file in hand is finished, within a bound."""
+        work = asyncio.create_task(working)
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        if self._worker.is_busy:
+        if not work.done() and self._worker.is_busy:
             self._worker.finish_file()
             await asyncio.wait({work}, timeout=DRAIN_SECONDS)
-        if not work.done():
+        if work.done():
+            work.result()
+        else:
             work.cancel()
             self._worker.close()
-        elif not work.cancelled():
-            work.result()
+            await asyncio.wait({work})
 
     async def _prepare_and_import(self) -> None:
         await self._imports.prepare()
         await self._imports.run(self._stopping)
+
+    async def _settle_and_import(self) -> None:
+        await self._imports.prepare(patience=ONCE_PATIENCE_SECONDS)
+        await self._intake.settle(self._stopping)
+        await self._imports.drain(self._stopping)
 
     def _release(self, names: list[str]) -> None:
         self._intake.release(names)

@@ -34,7 +34,7 @@ def userdrop() -> None:
 
 
 @userdrop.command()
-@click.option("--once", is_flag=True, help="Import what is complete now, deliver the mail, and end.")
+@click.option("--once", is_flag=True, help="Import what is there, once it is complete, deliver the mail, and end.")
 def run(*, once: bool) -> None:
     """Watch the upload directory and import at every tick.
 

@@ -35,6 +35,8 @@ def show(place: Path) -> None:
         vsftpd_log=None,
         vsftpd_log_root=None,
         smtp_host=None,
+        smtp_tls="starttls",
+        smtp_password=None,
         database_url=None,
     )
     make_directories(settings)

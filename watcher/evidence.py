@@ -33,13 +33,8 @@ def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
 
 
 def _is_locked(path: Path) -> bool | None:
-    """None where the file system knows no locks."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return is_being_written(descriptor)
-    except OSError as error:
-        if error.errno in {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
-            return None
-        raise
     finally:
         os.close(descriptor)

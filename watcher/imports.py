@@ -34,7 +34,11 @@ FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
 MOST_DEATHS_IN_A_ROW = 20
 """A file may end the worker three times; more files in a row than this allows for point at the machine."""
-_OUTAGES = {OutageKind.DATABASE: AlertKind.DATABASE, OutageKind.DISK: AlertKind.DISK_FULL}
+_OUTAGES = {
+    OutageKind.DATABASE: AlertKind.DATABASE,
+    OutageKind.DISK: AlertKind.DISK_FULL,
+    OutageKind.WORKER: AlertKind.WORKER,
+}
 
 log = structlog.get_logger()
 
@@ -92,7 +96,7 @@ class Imports:
             file=shown_name(seen.name),
             refusal=refusal("incomplete", size=f"{content.size:,}"),
         )
-        once = f"incomplete {self._client} {content.device} {content.inode} {content.size}"
+        once = f"incomplete {self._client} {content.device} {content.inode} {content.size} {content.modified_ns}"
         self._queue.put_nowait(Tell(notice=notice, once=once))
 
     async def prepare(self, *, patience: float | None = None) -> None:
@@ -102,7 +106,7 @@ class Imports:
             patience: how many seconds to wait for a database that is out; None for ever.
 
         Raises:
-            UnusableFormatError: the format file's patterns are not understood.
+            UnusableSetupError: format file or database cannot be used as they are.
             OutageError: patience has ended.
         """
         await self._patiently(Prepare(), patience)
@@ -122,9 +126,15 @@ class Imports:
             await self._handle(work.result(), stopping)
 
     async def drain(self, stopping: asyncio.Event) -> None:
-        """Import everything that waits now."""
+        """Import everything that waits now.
+
+        Raises:
+            OutageError: something was left half done, to be finished by the next run.
+        """
         while not self._queue.empty() and not stopping.is_set():
             await self._handle(self._queue.get_nowait(), stopping)
+        if self._must_recover:
+            raise self._outage or OutageError(OutageKind.DISK, "not every file reached its end")
 
     async def _handle(self, work: list[Group] | Tell, stopping: asyncio.Event) -> None:
         if isinstance(work, Tell):
@@ -144,13 +154,15 @@ class Imports:
         done = 0
         for group in batch:
             if not stopping.is_set():
-                done += await self._import_group(group)
+                done += await self._import_group(group, stopping)
             self._released([upload.name for upload in group.uploads])
         log.info("batch_finished", files=files, done=done, seconds=round(self._elapsed() - started, 3))
 
-    async def _import_group(self, group: Group) -> int:
+    async def _import_group(self, group: Group, stopping: asyncio.Event) -> int:
         """How many files of the group reached their end."""
         if self._must_recover and not await self._recover():
+            return 0
+        if stopping.is_set():
             return 0
         uploads = tuple((upload.name, upload.sighting.content) for upload in group.uploads)
         done = await self._do(ImportFiles(client=group.client, directory=self._directory, uploads=uploads))
@@ -163,6 +175,8 @@ class Imports:
         """Finish what is half done; False while that is not possible."""
         for _ in range(MOST_DEATHS_IN_A_ROW):
             if await self._do(Recover(client=self._client, directory=self._directory)) is not None:
+                if not self._must_recover:
+                    self._alerts.resolve(AlertKind.ARCHIVE, self._client)
                 self._told()
                 return True
             if self._outage is not None:
@@ -202,7 +216,7 @@ class Imports:
             retry_error_callback=lambda _: None,
         )
         if await retrying(self._do, job) is None:
-            raise self._outage or OutageError(OutageKind.DATABASE, "the importing process keeps dying")
+            raise self._outage or OutageError(OutageKind.WORKER, "it keeps ending in mid-work")
 
     def _tell(self, outcome: Outcome) -> int:
         """Log an outcome; 1 where a file has reached its end."""
@@ -225,7 +239,6 @@ class Imports:
                     "file_not_taken", client=outcome.client, file=shown_name(outcome.name), why=outcome.why.value
                 )
             case Archived():
-                self._alerts.resolve(AlertKind.ARCHIVE, self._client)
                 log.info("file_archived", **_claimed(outcome), archive=outcome.archive, report=outcome.report)
             case Unarchived():
                 self._must_recover = True

@@ -6,7 +6,7 @@ from importer.format import Format
 from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories
 from watcher.logs import configure_logs, place
 from watcher.settings import Settings
-from watcher.worker import OutageError, UnusableFormatError
+from watcher.worker import OutageError, UnusableSetupError
 
 USAGE, UNAVAILABLE, BUG, ALREADY_RUNNING = 3, 69, 70, 75
 """Exit codes; the last three are those of sysexits.h."""
@@ -30,10 +30,10 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
     lock = _lock(settings)
     try:
         asyncio.run(_run(settings, format_, once=once))
-    except UnusableFormatError as error:
+    except UnusableSetupError as error:
         raise EndedError("\n".join(error.mistakes), USAGE) from None
     except OutageError as outage:
-        message = f"the {outage.kind.value} is out: {outage.detail}; nothing is lost, run it again"
+        message = f"the {outage.kind.value} cannot be used: {outage.detail}; nothing is lost, run it again"
         raise EndedError(message, UNAVAILABLE) from None
     except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
         message = f"a bug has ended the service {place(error)}; nothing is lost, start it again"

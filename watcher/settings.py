@@ -249,9 +249,15 @@ def load_settings() -> Settings:
 
 
 def in_force(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Each variable and its value, secrets as ***."""
+    """Each variable and its value, secrets as ***; what follows from other settings is shown as it follows."""
+    derived: dict[str, object] = {
+        "smtp_port": settings.port,
+        "vsftpd_log_root": settings.vsftpd_log_root or settings.upload_dir,
+    }
+    if settings.database_url is None:
+        derived["database_url"] = settings.database
     for name in Settings.model_fields:
-        yield variable(name), _shown(getattr(settings, name))
+        yield variable(name), _shown(derived.get(name, getattr(settings, name)))
 
 
 def documented() -> Iterator[tuple[str, str, str]]:

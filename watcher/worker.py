@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, assert_never, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database import is_outage
+from importer.database import UnusableDatabaseError, is_outage
 from importer.format import Format
 from importer.model import Fingerprint, Imported, Notice, Outcome, Refused, Superseded
 from watcher.clock import elapsed, utc_now
@@ -83,10 +83,11 @@ class OutageKind(StrEnum):
 
     DATABASE = "database"
     DISK = "disk"
+    WORKER = "importing process"
 
 
 class OutageError(Exception):
-    """A job stopped because the database or a disk failed; what it left is recovered later."""
+    """A job stopped because something failed that is not ours; what it left is recovered later."""
 
     def __init__(self, kind: OutageKind, detail: str) -> None:
         super().__init__(kind, detail)
@@ -94,8 +95,8 @@ class OutageError(Exception):
         self.detail = detail
 
 
-class UnusableFormatError(Exception):
-    """The format file's patterns are not understood."""
+class UnusableSetupError(Exception):
+    """The format file's patterns are not understood, or the database does not go together with them."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("; ".join(mistakes))
@@ -147,7 +148,7 @@ class Worker:
 
         Raises:
             OutageError: the database or a disk failed.
-            UnusableFormatError: from Prepare.
+            UnusableSetupError: from Prepare.
             WorkerDiedError: the child ended.
         """
         pipe = self._started()
@@ -156,13 +157,13 @@ class Worker:
             pipe.send(job)
             while not isinstance(answer := await self._receive(pipe), _Finished):
                 match answer:
-                    case OutageError() | UnusableFormatError():
+                    case OutageError() | UnusableSetupError():
                         raise answer
                     case _Bug():
                         raise WorkerDiedError(self._end(), answer.where)
                     case _:
                         yield cast("Outcome", answer)
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             raise WorkerDiedError(self._end(), "") from None
         finally:
             self._is_busy = False
@@ -210,6 +211,7 @@ class Worker:
 def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
     """The child's main loop; it ends with its parent, or when the pipe is closed."""
     _die_with(parent)
+    _silence()
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)
     importer = None
@@ -223,9 +225,9 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
         importer = importer or _importer(config)
         try:
             _do(pipe, importer, config, job)
-        except (OutageError, UnusableFormatError) as told:
+        except (OutageError, UnusableSetupError) as told:
             pipe.send(told)
-        except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
+        except BaseException as error:  # noqa: BLE001 - polars' panics too; only its place is told, see _silence
             pipe.send(_Bug(place(error)))
             os._exit(70)  # at once: the parent waits half a second for the code
         else:
@@ -267,11 +269,7 @@ def _do(pipe: Connection, importer: "Importer", config: WorkerConfig, job: Job) 
 def _outcomes(importer: "Importer", config: WorkerConfig, job: Job) -> Iterator[Outcome]:
     match job:
         case Prepare():
-            importer.prepare()
-            from importer.patterns import pattern_mistakes  # noqa: PLC0415 - see _importer
-
-            if mistakes := [*pattern_mistakes(config.format)]:
-                raise UnusableFormatError(mistakes)
+            _prepare(importer, config)
         case ImportFiles():
             yield from importer.import_files(job.client, job.directory, job.uploads)
         case Recover():
@@ -282,11 +280,29 @@ def _outcomes(importer: "Importer", config: WorkerConfig, job: Job) -> Iterator[
             assert_never(job)
 
 
+def _prepare(importer: "Importer", config: WorkerConfig) -> None:
+    from importer.patterns import pattern_mistakes  # noqa: PLC0415 - see _importer
+
+    if mistakes := [*pattern_mistakes(config.format)]:
+        raise UnusableSetupError(mistakes)
+    try:
+        importer.prepare()
+    except UnusableDatabaseError as error:
+        raise UnusableSetupError([str(error)]) from None
+
+
 def _detail(error: SQLAlchemyError | OSError) -> str:
     """What failed, without a statement or its parameters, which hold customers' data."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return f"{type(error).__name__}: {getattr(error, 'orig', None) or ''}".strip(": ")
+
+
+def _silence() -> None:
+    """Nothing is written to standard error: what a library says when it gives up may hold customers' data."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _die_with(parent: int) -> None:
