@@ -15,7 +15,7 @@ import pytest
 from importer import claiming
 from importer.claiming import ChangedWhileTakenError, Copied
 from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
-from tests.importing import NOW
+from tests.importing import NOW, mounted
 
 DATA = b"uid\nU1\n"
 
@@ -41,6 +41,18 @@ def taken(upload: Path, name: str = "people.csv", data: bytes = DATA) -> tuple[C
 
 def copied(claimed: Claim, seen: Fingerprint, max_bytes: int = 100) -> Copied:
     return claiming.copy(claimed, seen=seen, max_bytes=max_bytes)
+
+
+def test_a_copy_for_which_there_is_no_room_leaves_the_room_to_others(upload: Path) -> None:
+    with mounted(upload, "-t", "tmpfs", "-o", "size=96k", "tmpfs"):
+        claimed, seen = taken(upload, data=b"x" * 60_000)
+        assert claiming.count_attempt(claimed) == 1
+        with pytest.raises(OSError, match="No space left"):
+            copied(claimed, seen, max_bytes=100_000)
+        assert not claimed.copy.exists()
+        claiming.uncount_attempt(claimed)
+        assert claiming.count_attempt(claimed) == 1
+        assert claimed.original.stat().st_size == 60_000
 
 
 def test_ids_sort_by_time_and_hold_a_token() -> None:
