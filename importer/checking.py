@@ -111,6 +111,10 @@ def _failures(examination: Examination, format_: Format) -> Iterator[dict[str, o
         yield from ({**row, "reasons": by_row[row["row"]]} for row in rows)
 
 
+def _refusal(refusal: Refusal) -> dict[str, str]:
+    return {"code": refusal.code, "message": refusal.message}
+
+
 def _write_json(stream: TextIO, checked: Checked, failures: Iterator[dict[str, object]]) -> None:
     """One object, the failures written one by one: there may be a million of them."""
     facts = {
@@ -119,7 +123,7 @@ def _write_json(stream: TextIO, checked: Checked, failures: Iterator[dict[str, o
         "separator": checked.separator,
         **{name: asdict(checked.counts)[name] for name in ("records", "accepted", "failed", "blank")},
         "warnings": [asdict(warning) for warning in checked.warnings],
-        "refused": None if checked.refused is None else asdict(checked.refused),
+        "refused": None if checked.refused is None else _refusal(checked.refused),
     }
     stream.write(json.dumps(facts, ensure_ascii=False)[:-1] + ', "failures": [')
     texts = (json.dumps(failure, ensure_ascii=False) for failure in failures)

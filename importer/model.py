@@ -34,10 +34,20 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a whole file was not imported."""
+    """Why a whole file was not imported.
+
+    Attributes:
+        message: for the sender; it may repeat what the first row holds, which in a file without a header is a person.
+        summary: the same for everybody else, without a cell; empty where the message has none either.
+    """
 
     code: str
     message: str
+    summary: str = ""
+
+    def summarised(self) -> Self:
+        """The refusal as others than the sender may read it."""
+        return replace(self, message=self.summary or self.message)
 
 
 class FileRefused(Exception):  # noqa: N818 - it is the sender's bad data, not our error

@@ -33,26 +33,33 @@ ROW_SENTENCES = {
     "bad_encoding": "the row has bytes that are not {encoding}; save the file as “CSV UTF-8”",
     "control_character": "{column} holds a control character; type the value again without it",
     "control_character.row": "the row holds a NUL character",
-    "too_large": "the row is longer than {limit}",
+    "too_large": "the row is longer than {limit}; a quote that is never closed often causes this",
     "repeated_header": "the row repeats the header; a header belongs in the first row only",
 }
 
 REFUSAL_SENTENCES = {
     "empty_file": "the file is empty; export it again and drop it again",
-    "no_records": "the file has a header but no users below it",
+    "no_records": "the file has a header but no users below it; export it again with its users and drop it again",
     "not_text": "the file is {kind}, not a CSV; open it and save it as “CSV UTF-8”, then drop that file",
     "unmarked_utf16": "the file is UTF-16 without a byte order mark; save it as “CSV UTF-8” and drop it again",
     "file_too_large": "the file is larger than {limit}; split it and drop the parts",
     "expansion_too_large": "the file unpacks to more than {limit}; split it and drop the parts",
     "broken_gzip": "the compressed file is damaged; compress it again and drop it again",
     "too_many_columns": "the header has {columns} columns; at most {limit} are allowed",
-    "missing_column": "there is no column {expected}; the columns found are: {found}",
+    "missing_column": "there is no column {expected}; the columns found are: {found}; add a column named {expected}",
     "no_known_column": "the first row names no known column; it must be a header. Found: {found}. Expected: {expected}",
     "repeated_column": "the column {column} is there twice, as {found}; remove one of them",
     "wrong_width": "most rows have {cells} cells but the header has {expected}; check the header and the separator",
     "bad_header": "the header row cannot be read: {problem}",
     "incomplete": "the upload stopped after {size} bytes; drop the file again",
 }
+
+REFUSAL_SUMMARIES = {
+    "missing_column": "there is no column {expected}",
+    "no_known_column": "the first row names no known column; it must be a header like: {expected}",
+    "repeated_column": "the column {column} is there twice",
+}
+"""Refusals whose sentences repeat cells of the first row, for everybody but the sender."""
 
 WARNING_SENTENCES = {
     "unknown_column": "the column '{column}' is not known and was ignored",
@@ -61,7 +68,8 @@ WARNING_SENTENCES = {
     "windows_1252": "the file is not UTF-8 and was read as Windows-1252; check the accented letters",
     "trailing_separator": "every row ends with a surplus separator; it was ignored",
     "unchecked_lookup": "{column} was not checked because no {noun}s are set up",
-    "may_be_cut": "the last line has no line end; the file may have been cut off while it was sent",
+    "may_be_cut": "the last line has no line end; the file may have been cut off while it was sent: check the last row,"
+    " and end the file with a line end to stop this remark",
 }
 
 
@@ -84,4 +92,5 @@ def warning(kind: str, *, column: str | None = None, **facts: object) -> Finding
 
 def refusal(code: str, **facts: object) -> Refusal:
     """Why a whole file was not imported; `code` is a key of REFUSAL_SENTENCES."""
-    return Refusal(code=code, message=REFUSAL_SENTENCES[code].format(**facts))
+    summary = REFUSAL_SUMMARIES.get(code, "").format(**facts)
+    return Refusal(code=code, message=REFUSAL_SENTENCES[code].format(**facts), summary=summary)

@@ -155,12 +155,12 @@ class Store:
         with self._engine.begin() as connection:
             archive, _ = self._names(connection, claim, at)
             done = Refused(claim=claim, refusal=refusal, sha256=content.sha256, seconds=seconds, archive=archive)
-            why = {"refusal_code": refusal.code, "refusal_message": refusal.message, "seconds": seconds}
+            why = {"refusal_code": refusal.code, "refusal_message": refusal.summarised().message, "seconds": seconds}
             earlier = {"same_as": earlier_claim(connection, claim, content)}
             write_entry(connection, entry_values(claim, "refused", content, archive, at) | why | earlier)
             notice = replace(plain_notice(claim, NoticeKind.REFUSED, Audience.CLIENT, archive), refusal=refusal)
             write_notice(connection, notice, at)
-            write_notice(connection, notice.to(Audience.ADMIN), at)
+            write_notice(connection, replace(notice.to(Audience.ADMIN), refusal=refusal.summarised()), at)
         return done
 
     def supersede(self, claim: Claim, *, at: dt.datetime) -> Superseded:

@@ -38,10 +38,11 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
     AlertKind.UPLOAD_DIRECTORY: AlertText(
         severity=Severity.ERROR,
         title="an upload directory cannot be used",
-        means="The directory is missing, is a link, or the service may not write into it.",
+        means="The directory is missing, is not a directory, or the service may not read it.",
         meanwhile="Nothing of this client is imported; other clients are not affected.",
-        cure="Restore the directory, owned by the FTP user, with the FTP group allowed to read, write and enter it"
-        " (mode 2770).",
+        cure="Restore the directory: its owner is the service's user, its group is the FTP users' group, its mode is"
+        " 3770 (setgid and sticky). The service's user must be a member of the FTP users' group. A link to such a"
+        " directory is no fault.",
     ),
     AlertKind.ARCHIVE: AlertText(
         severity=Severity.ERROR,
@@ -64,6 +65,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         meanwhile="It is left alone: neither imported nor moved nor deleted.",
         cure="Ask the sender whether it should have been a CSV, or remove it.",
         resolves="It ends when it is gone.",
+        repeated=False,
     ),
     AlertKind.WORKER: AlertText(
         severity=Severity.CRITICAL,
@@ -72,12 +74,5 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         meanwhile="A file that ends it three times is set aside; the others are imported more slowly.",
         cure="Look into the log for worker events; check the memory of the machine and the limits of the unit.",
         resolves="It ends after the next import that succeeds.",
-    ),
-    AlertKind.INTERNAL: AlertText(
-        severity=Severity.ERROR,
-        title="an error in userdrop itself",
-        means="Something happened that userdrop was not built for.",
-        meanwhile="The step in the detail was left out; everything else goes on.",
-        cure="Please report the log entry to the maintainers; it contains no personal data.",
     ),
 }

@@ -1,8 +1,9 @@
 """When an alert is mailed: pure decisions over the alerts that are known.
 
-Rules: the first mail 30 s after the opening (none, if it was resolved before), again every 4 h while open, the end
-once; at most 20 mails an hour, those over the limit wait and are counted in the mail that goes out last. SMTP is told
-only afterwards, since no mail goes out before.
+Rules: the first mail 30 s after the opening (none, if it was resolved before), one 30 s after the detail named
+something new, again every 4 h while open (but lists of files name each file once), the end once; at most 20 mails an
+hour, those over the limit wait and are counted in the mail that goes out last. SMTP is told only afterwards, since no
+mail goes out before.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ LIMIT_PERIOD = timedelta(hours=1)
 TICK = timedelta(microseconds=1)
 
 _URGENCY = list(Severity)
-_ORDER = (Occasion.OPENED, Occasion.RESOLVED, Occasion.REPEATED)
+_ORDER = (Occasion.OPENED, Occasion.RESOLVED, Occasion.CHANGED, Occasion.REPEATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,25 @@ def is_over(alert: Alert) -> bool:
 
 
 def opened(board: Board, kind: AlertKind, client: str, detail: str, now: datetime) -> Board:
-    """The board after the condition was seen; an open one stays as it is, one that came back is open again."""
+    """The board after the condition was seen; an open one gets the detail, one that came back is open again."""
     known = board.find(kind, client)
-    if known is not None and is_open(known):
-        return board
     if known is None or is_over(known):
         alert = Alert(kind=kind, client=client, detail=detail, opened_at=now)
         return _put(board, alert)
-    return _put(board, replace(known, detail=detail, resolved_at=None))
+    if is_open(known) and known.detail == detail:
+        return board
+    return _put(board, _with_news(replace(known, detail=detail, resolved_at=None), now))
+
+
+def _with_news(alert: Alert, since: datetime) -> Alert:
+    """The open alert, due for a mail if its detail names what no mail has named; the first mail is due anyway."""
+    has_news = alert.mailed_at is not None and _named(alert.detail) - _named(*alert.told)
+    return replace(alert, changed_at=since if has_news else None)
+
+
+def _named(*details: str) -> set[str]:
+    """What details name, each file of a list by itself, so that what went or came back is not told as new."""
+    return {name for detail in details for name in detail.split(", ")}
 
 
 def resolved(board: Board, kind: AlertKind, client: str, now: datetime) -> Board:
@@ -61,7 +73,7 @@ def resolved(board: Board, kind: AlertKind, client: str, now: datetime) -> Board
     if known is None or not is_open(known):
         return board
     end = now if known.mailed_at is None else max(now, known.mailed_at + TICK)
-    return _put(board, replace(known, resolved_at=end))
+    return _put(board, replace(known, resolved_at=end, changed_at=None))
 
 
 def due(alert: Alert, now: datetime) -> Occasion | None:
@@ -73,7 +85,10 @@ def due(alert: Alert, now: datetime) -> Occasion | None:
         return Occasion.RESOLVED if told_open else None
     if alert.mailed_at is None:
         return Occasion.OPENED if _passed(alert.opened_at, FIRST_AFTER, now) else None
-    return Occasion.REPEATED if _passed(alert.mailed_at, REPEATED_AFTER, now) else None
+    if alert.changed_at is not None and _passed(alert.changed_at, FIRST_AFTER, now):
+        return Occasion.CHANGED
+    is_repeated = ALERT_TEXTS[alert.kind].repeated and _passed(alert.mailed_at, REPEATED_AFTER, now)
+    return Occasion.REPEATED if is_repeated else None
 
 
 def _due_afterwards(alert: Alert) -> Occasion | None:
@@ -105,6 +120,9 @@ def _rank(asked: tuple[Occasion, Alert]) -> tuple[int, int, datetime]:
 
 def told(alert: Alert, occasion: Occasion, now: datetime) -> Alert:
     """The alert after that mail, in the form in which the end is told exactly if `mailed_at >= resolved_at`."""
+    alert = replace(
+        alert, changed_at=None, told=(*(known for known in alert.told if known != alert.detail), alert.detail)
+    )
     if alert.resolved_at is None:
         return replace(alert, mailed_at=now)
     if occasion is Occasion.RESOLVED:
@@ -124,10 +142,11 @@ def after(board: Board, mails: Iterable[AlertMail], now: datetime) -> Board:
 
 
 def _merged(known: Alert, mail: AlertMail, now: datetime) -> Alert:
-    """`known` may have ended, or come back, while the mail was stored."""
+    """`known` may have ended, come back, or got another detail while the mail was stored."""
     if mail.occasion is Occasion.RESOLVED and is_open(known):
-        return replace(known, opened_at=now, mailed_at=None)
-    return told(known, mail.occasion, now)
+        return replace(known, opened_at=now, mailed_at=None, changed_at=None, told=())
+    merged = replace(told(replace(known, detail=mail.alert.detail), mail.occasion, now), detail=known.detail)
+    return _with_news(merged, known.changed_at or now) if is_open(merged) else merged
 
 
 def restored(alerts: Iterable[Alert], now: datetime) -> Board:
@@ -141,9 +160,16 @@ def joined(stored: Board, met: Board) -> Board:
     """The stored board with what was met while it could not be read: how an alert stands now, and what was mailed."""
     board = Board(alerts=stored.alerts, mailed=tuple(sorted({*stored.mailed, *met.mailed})))
     for alert in met.alerts:
-        known = board.find(alert.kind, alert.client) or alert
-        board = _put(board, replace(alert, opened_at=known.opened_at, mailed_at=alert.mailed_at or known.mailed_at))
+        known = board.find(alert.kind, alert.client)
+        board = _put(board, alert if known is None else _continued(known, alert))
     return board
+
+
+def _continued(known: Alert, met: Alert) -> Alert:
+    mailed_at = met.mailed_at or known.mailed_at
+    told = tuple(dict.fromkeys((*known.told, *met.told)))
+    alert = replace(met, opened_at=known.opened_at, mailed_at=mailed_at, told=told)
+    return _with_news(alert, met.changed_at or met.opened_at) if is_open(alert) else alert
 
 
 def _recent(mailed: tuple[datetime, ...], now: datetime) -> tuple[datetime, ...]:

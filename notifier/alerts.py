@@ -22,17 +22,18 @@ class Alerts:
         self._stored: frozenset[Alert] = frozenset()
 
     def open(self, kind: AlertKind, client: str = "", detail: str = "") -> None:
-        """The condition was seen. While it is open already, nothing happens.
+        """The condition was seen. While it is open already with the same detail, nothing happens.
 
         Args:
             kind: what is wrong.
             client: empty for the service as a whole.
-            detail: one line for the administrator; no cell values and no addresses.
+            detail: one line for the administrator; no cell values and no addresses. Another one is logged again, and
+                mailed if it names something new (in a list, separated by a comma and a blank).
         """
-        if self.is_open(kind, client):
+        before, detail = self.board, safe_text(detail, 500)
+        self.board = alerting.opened(before, kind, client, detail, self._clock())
+        if self.board is before:
             return
-        detail = safe_text(detail, 500)
-        self.board = alerting.opened(self.board, kind, client, detail, self._clock())
         severity = ALERT_TEXTS[kind].severity.value
         log.warning("alert_opened", kind=kind.value, client=client, severity=severity, detail=detail)
 
@@ -49,10 +50,6 @@ class Alerts:
         """Whether the condition lasts, as far as is known."""
         known = self.board.find(kind, client)
         return known is not None and alerting.is_open(known)
-
-    def opened(self) -> list[Alert]:
-        """What is open now, for the status and the exit text."""
-        return [alert for alert in self.board.alerts if alerting.is_open(alert)]
 
     def unstored(self) -> frozenset[Alert]:
         """What the table does not know yet."""

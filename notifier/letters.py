@@ -136,7 +136,12 @@ class Letters:
         """The letter that opens, repeats or ends an alert."""
         alert, text = mail.alert, ALERT_TEXTS[mail.alert.kind]
         client = safe_text(alert.client, 80)
-        state = {Occasion.OPENED: text.severity, Occasion.REPEATED: "still open", Occasion.RESOLVED: "resolved"}
+        state = {
+            Occasion.OPENED: text.severity,
+            Occasion.CHANGED: "new detail",
+            Occasion.REPEATED: "still open",
+            Occasion.RESOLVED: "resolved",
+        }
         about = f"{text.title} ({client})" if client else text.title
         return self._letter(
             "alert",
@@ -222,7 +227,7 @@ def headline(notices: Sequence[Notice], *, attached: bool) -> str:
         which = _which(len(failed), attached=attached)
         sentences += [f"{_counted(failed)} were not imported. Correct {which} again."]
     elif failed:
-        sentences += [f"All users in {len(failed):,} files were imported; please read the remarks below."]
+        sentences += [f"All users in {_named(failed)} were imported; {_to_check(failed)}."]
     if unread:
         sentences += [f"{_files(unread)} not imported at all; the reasons are below."]
     return " ".join(sentences)
@@ -236,7 +241,7 @@ def _which(files: int, *, attached: bool) -> str:
 def _headline_of_one(notice: Notice, *, attached: bool) -> str:
     name = safe_text(notice.file)
     if notice.kind is NoticeKind.IMPORTED and notice.counts.failed == 0:
-        return f"All {notice.counts.accepted:,} users in {name} were imported; please read the remarks below."
+        return f"All {notice.counts.accepted:,} users in {name} were imported; {_to_check([notice])}."
     corrected = "the attached file" if attached else "the file"
     why = safe_text(notice.refusal.message, 500).rstrip(".") if notice.refusal else "it could not be read"
     return {
@@ -257,10 +262,17 @@ def _what_happened(notices: Sequence[Notice]) -> str:
     if _failed_rows(failed):
         parts += [f"{_counted(failed)} were not imported"]
     elif failed:
-        parts += [f"{_named(failed)}: remarks"]
+        parts += [f"all users in {_named(failed)} were imported, {_to_check(failed)}"]
     if unread:
         parts += [f"{_files(unread)} not imported"]
-    return ", ".join(parts)
+    return "; ".join(parts)
+
+
+def _to_check(notices: Sequence[Notice]) -> str:
+    """What the reader is asked to do about files that were imported with remarks."""
+    if {warning.code for notice in notices for warning in notice.warnings} == {"may_be_cut"}:
+        return f"please check the last row{' of each' if len(notices) > 1 else ''}"
+    return "please read the remarks"
 
 
 def _split(notices: Sequence[Notice]) -> tuple[list[Notice], list[Notice]]:

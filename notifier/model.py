@@ -29,7 +29,6 @@ class AlertKind(StrEnum):
     DISK_FULL = "disk_full"
     ODD_FILE = "odd_file"
     WORKER = "worker"
-    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,8 @@ class Alert:
         client: empty for the service as a whole.
         detail: one line, safe to show; never a cell or an address.
         mailed_at: when the last mail about it was formed, None before the first.
+        changed_at: since when the detail names something that no mail has named; None before the first mail.
+        told: the details that mails have named, the last one last.
     """
 
     kind: AlertKind
@@ -50,12 +51,15 @@ class Alert:
     opened_at: datetime
     mailed_at: datetime | None = None
     resolved_at: datetime | None = None
+    changed_at: datetime | None = None
+    told: tuple[str, ...] = ()
 
 
 class Occasion(StrEnum):
     """Why an alert is mailed."""
 
     OPENED = "opened"
+    CHANGED = "changed"
     REPEATED = "repeated"
     RESOLVED = "resolved"
 
@@ -266,6 +270,7 @@ class AlertText:
         meanwhile: what is not done as long as it lasts.
         cure: what to do.
         resolves: the condition that ends it.
+        repeated: whether it is mailed again while it lasts though nothing is new.
     """
 
     severity: Severity
@@ -274,3 +279,4 @@ class AlertText:
     meanwhile: str
     cure: str
     resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
+    repeated: bool = True

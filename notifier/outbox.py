@@ -283,7 +283,15 @@ def record_alerts(engine: Engine, changed: Iterable[Alert], about: Iterable[tupl
 
 
 def _store_alert(connection: Connection, alert: Alert) -> None:
-    values = asdict(alert) | {"kind": alert.kind.value}
+    values = {
+        "kind": alert.kind.value,
+        "client": alert.client,
+        # What is not told yet is not stored either, so that it is new again after a crash.
+        "detail": alert.detail if alert.changed_at is None else alert.told[-1],
+        "opened_at": alert.opened_at,
+        "mailed_at": alert.mailed_at,
+        "resolved_at": alert.resolved_at,
+    }
     same = and_(
         alerts.c.kind == alert.kind.value, alerts.c.client == alert.client, alerts.c.opened_at == alert.opened_at
     )
@@ -307,4 +315,5 @@ def _alert(row: AnyRow) -> Alert:
         opened_at=row.opened_at,
         mailed_at=row.mailed_at,
         resolved_at=row.resolved_at,
+        told=() if row.mailed_at is None else (row.detail,),
     )

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import parseaddr, parsedate_to_datetime
@@ -93,7 +94,7 @@ class SmtpTransport:
                 try:
                     await self._transact(smtp, sender, recipient, content)
                 finally:
-                    smtp.close()
+                    await _end(smtp)
         except TimeoutError as error:
             raise SendError(Failure(stage=Stage.CONTENT, text="the session took too long")) from error
 
@@ -122,10 +123,10 @@ class SmtpTransport:
                 stage = Stage.LOGIN
                 await smtp.login(self.user, self.password or "")
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            smtp.close()
+            await _end(smtp)
             raise SendError(failure_of(error, stage)) from (error.__cause__ or error)
         except BaseException:
-            smtp.close()
+            await _end(smtp)
             raise
         return smtp
 
@@ -179,10 +180,20 @@ async def _greet(smtp: aiosmtplib.SMTP) -> None:
 
 async def _quit(smtp: aiosmtplib.SMTP) -> None:
     """The message is the server's now, whatever it answers."""
-    try:
-        await smtp.quit(timeout=5)
-    except (aiosmtplib.SMTPException, OSError):
-        return
+    with suppress(aiosmtplib.SMTPException, OSError):
+        await smtp.execute_command(b"QUIT", timeout=5)
+
+
+async def _end(smtp: aiosmtplib.SMTP) -> None:
+    """Let go of the connection at once: nothing that matters is said on it any more.
+
+    A mere close waits for the server's close_notify, and nobody is told when that is over.
+    """
+    transport = smtp.transport
+    smtp.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+        await asyncio.sleep(0)
 
 
 def _mail_options(smtp: aiosmtplib.SMTP, addresses: str, size: int) -> list[str]:

@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from structlog.testing import capture_logs
 
 from notifier.alerting import LIMIT, Board, after, decide, is_open, opened, resolved, restored
+from notifier.alerts import Alerts
 from notifier.model import AlertKind, AlertMail, Occasion
-from tests.mailing import NOW
+from tests.mailing import NOW, Clock
 
-ARCHIVE, SMTP = AlertKind.ARCHIVE, AlertKind.SMTP
+ARCHIVE, ODD_FILE, SMTP = AlertKind.ARCHIVE, AlertKind.ODD_FILE, AlertKind.SMTP
 
 
 def _at(seconds: float = 0, hours: float = 0) -> datetime:
@@ -56,7 +58,77 @@ def test_the_end_is_told_once_and_even_when_it_comes_in_the_same_moment() -> Non
 
 def test_an_open_alert_stays_as_it_is_when_it_is_opened_again() -> None:
     board = _opened()
-    assert opened(board, ARCHIVE, "acme", "again", _at(10)) == board
+    assert opened(board, ARCHIVE, "acme", "why", _at(10)) is board
+
+
+def _odd(board: Board, detail: str, now: datetime) -> Board:
+    return opened(board, ODD_FILE, "acme", detail, now)
+
+
+def test_odd_files_are_named_once_and_not_repeated() -> None:
+    board = _told(_odd(Board(), "a.xlsx", NOW), _at(30))
+    assert decide(_odd(board, "a.xlsx", _at(60)), _at(hours=100)) == ()
+
+
+def test_a_second_odd_file_is_named_once_30_seconds_after_it_was_seen() -> None:
+    board = _told(_odd(Board(), "a.xlsx", NOW), _at(30))
+    board = _odd(board, "a.xlsx, b.xlsx", _at(100))
+    assert decide(board, _at(129)) == ()
+    (mail,) = decide(_odd(board, "a.xlsx, b.xlsx", _at(120)), _at(130))
+    assert (mail.occasion, mail.alert.detail) == (Occasion.CHANGED, "a.xlsx, b.xlsx")
+    board = _told(board, _at(130))
+    assert decide(_odd(board, "a.xlsx, b.xlsx", _at(140)), _at(hours=100)) == ()
+
+
+def test_a_file_that_went_is_no_news() -> None:
+    board = _told(_odd(Board(), "a.xlsx, b.xlsx", NOW), _at(30))
+    assert decide(_odd(board, "b.xlsx", _at(60)), _at(hours=100)) == ()
+
+
+def test_details_that_take_turns_are_told_once_each() -> None:
+    board, told = _told(_opened(), _at(30)), list[Occasion]()
+    for turn in range(60):
+        now = _at(60 * (turn + 1))
+        told += _occasions(board, now)
+        board = opened(_told(board, now), ARCHIVE, "acme", ("another why", "why")[turn % 2], now)
+    assert told == [Occasion.CHANGED]
+
+
+def test_a_detail_that_changes_before_the_first_mail_is_in_that_mail() -> None:
+    board = opened(_opened(), ARCHIVE, "acme", "another why", _at(10))
+    (mail,) = decide(board, _at(30))
+    assert (mail.occasion, mail.alert.detail) == (Occasion.OPENED, "another why")
+    assert decide(_told(board, _at(30)), _at(100)) == ()
+
+
+def test_a_detail_that_changes_while_a_mail_is_stored_is_told_by_the_next() -> None:
+    board = _opened()
+    mails = decide(board, _at(30))
+    board = after(opened(board, ARCHIVE, "acme", "another why", _at(30)), mails, _at(30))
+    assert decide(board, _at(59)) == ()
+    assert [(mail.occasion, mail.alert.detail) for mail in decide(board, _at(60))] == [
+        (Occasion.CHANGED, "another why")
+    ]
+
+
+def test_changes_count_for_the_hourly_limit() -> None:
+    board, mails = _told(_opened(), _at(30)), 1
+    for minute in range(1, 60):
+        board = opened(board, ARCHIVE, "acme", f"why {minute}", _at(60 * minute))
+        mails += len(decide(board, _at(60 * minute + 30)))
+        board = _told(board, _at(60 * minute + 30))
+    assert mails == LIMIT
+
+
+def test_an_alert_is_logged_when_its_detail_changes_and_silent_at_every_other_tick() -> None:
+    alerts = Alerts(Clock())
+    with capture_logs() as logs:
+        for detail in ("a.xlsx", "a.xlsx", "a.xlsx, b.xlsx", "a.xlsx, b.xlsx"):
+            alerts.open(ODD_FILE, "acme", detail)
+    assert [(entry["event"], entry["detail"]) for entry in logs] == [
+        ("alert_opened", "a.xlsx"),
+        ("alert_opened", "a.xlsx, b.xlsx"),
+    ]
 
 
 def test_clients_have_alerts_of_their_own() -> None:
@@ -96,7 +168,7 @@ def test_the_urgent_come_first() -> None:
 
 def test_what_comes_back_before_its_end_was_told_is_the_same_alert() -> None:
     board = resolved(_told(_opened(), _at(30)), ARCHIVE, "acme", _at(60))
-    board = opened(board, ARCHIVE, "acme", "again", _at(61))
+    board = opened(board, ARCHIVE, "acme", "why", _at(61))
     assert decide(board, _at(100)) == ()
     assert [alert.opened_at for alert in board.alerts] == [NOW]
 
@@ -140,9 +212,13 @@ class AlertMachine(RuleBasedStateMachine):
         about = [mail for _, mail in self.mailed if (mail.alert.kind, mail.alert.client) == (kind, client)]
         return about[-1].occasion if about else None
 
-    @rule(kind=st.sampled_from([ARCHIVE, SMTP, AlertKind.WORKER]), client=st.sampled_from(["", "acme"]))
-    def condition_begins(self, kind: AlertKind, client: str) -> None:
-        self.board = opened(self.board, kind, client, "why", self.now)
+    @rule(
+        kind=st.sampled_from([ARCHIVE, SMTP, AlertKind.WORKER]),
+        client=st.sampled_from(["", "acme"]),
+        detail=st.sampled_from(["why", "another why", "why, another why"]),
+    )
+    def condition_is_seen(self, kind: AlertKind, client: str, detail: str) -> None:
+        self.board = opened(self.board, kind, client, detail, self.now)
 
     @rule(kind=st.sampled_from([ARCHIVE, SMTP, AlertKind.WORKER]), client=st.sampled_from(["", "acme"]))
     def condition_ends(self, kind: AlertKind, client: str) -> None:
@@ -169,7 +245,11 @@ class AlertMachine(RuleBasedStateMachine):
             assert last in {None, Occasion.RESOLVED}
             assert self.now - alert.opened_at >= timedelta(seconds=30)
         elif alert.kind is not SMTP:
-            assert last in {Occasion.OPENED, Occasion.REPEATED}
+            assert last in {Occasion.OPENED, Occasion.CHANGED, Occasion.REPEATED}
+        if mail.occasion is Occasion.CHANGED:
+            assert alert.changed_at is not None
+            assert self.now - alert.changed_at >= timedelta(seconds=30)
+            assert alert.detail not in alert.told
         assert alert.kind is not SMTP or mail.occasion is Occasion.RESOLVED
         assert is_open(alert) == (mail.occasion is not Occasion.RESOLVED)
 

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from importer.database import mails, make_engine
 from importer.model import Audience
 from notifier import outbox
+from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.model import Alert, AlertKind, Delivered, Failure, SendError, Stage
@@ -93,6 +94,11 @@ def mailbox() -> Mailbox:
     return Mailbox()
 
 
+def open_kinds(delivery: Delivery) -> set[AlertKind]:
+    """The kinds of the alerts that are open now."""
+    return {alert.kind for alert in delivery.alerts.board.alerts if is_open(alert)}
+
+
 def deliver(engine: Engine, transport: Transport, clock: Clock) -> Delivery:
     return Delivery(
         engine=engine,
@@ -160,7 +166,7 @@ async def test_a_busy_recipient_is_tried_again_after_a_minute(engine: Engine, ma
     assert await delivery.once() == Delivered()
     clock.advance(seconds=1)
     assert await delivery.once() == Delivered(sent=1)
-    assert delivery.alerts.opened() == []
+    assert open_kinds(delivery) == set()
 
 
 async def test_an_unknown_recipient_is_dead_and_the_admin_is_told(
@@ -195,11 +201,11 @@ async def test_an_outage_costs_one_try_a_minute_and_no_mail(engine: Engine, mail
     assert await delivery.once() == Delivered(formed=30, later=1)
     clock.advance(seconds=59)
     assert await delivery.once() == Delivered()
-    assert [alert.kind for alert in delivery.alerts.opened()] == [AlertKind.SMTP]
+    assert open_kinds(delivery) == {AlertKind.SMTP}
     mailbox.recover()
     clock.advance(seconds=1)
     assert (await delivery.once()).sent == 31
-    assert delivery.alerts.opened() == []
+    assert open_kinds(delivery) == set()
     assert mailbox.subjects[-1] == "[userdrop] [resolved] mail cannot be sent"
 
 
@@ -254,7 +260,7 @@ async def test_silence_after_the_data_of_every_mail_is_an_outage(
     delivery = deliver(engine, mailbox, clock)
     await delivery.once()
     assert mailbox.tried == 3
-    assert [alert.kind for alert in delivery.alerts.opened()] == [AlertKind.SMTP]
+    assert open_kinds(delivery) == {AlertKind.SMTP}
 
 
 async def test_a_server_that_wants_less_gets_a_smaller_message_at_once(
@@ -353,6 +359,27 @@ async def test_an_alert_is_mailed_and_resolved_across_a_restart(engine: Engine, 
     ]
 
 
+async def test_a_detail_that_was_not_told_before_a_crash_is_told_after_it(
+    engine: Engine, mailbox: Mailbox, clock: Clock
+) -> None:
+    first = deliver(engine, mailbox, clock)
+    first.alerts.open(AlertKind.ODD_FILE, "acme", "a.xlsx")
+    clock.advance(seconds=30)
+    await first.once()
+    first.alerts.open(AlertKind.ODD_FILE, "acme", "a.xlsx, b.xlsx")
+    await first.once()
+    for _ in range(2):
+        run = deliver(engine, mailbox, clock)
+        run.alerts.open(AlertKind.ODD_FILE, "acme", "a.xlsx, b.xlsx")
+        await run.once()
+        clock.advance(hours=30)
+        await run.once()
+    assert mailbox.subjects == [
+        "[userdrop] [warning] something in an upload directory is not an import file (acme)",
+        "[userdrop] [new detail] something in an upload directory is not an import file (acme)",
+    ]
+
+
 async def test_what_is_opened_before_the_table_is_read_is_not_forgotten(
     engine: Engine, mailbox: Mailbox, clock: Clock
 ) -> None:
@@ -362,7 +389,7 @@ async def test_what_is_opened_before_the_table_is_read_is_not_forgotten(
     delivery.alerts.open(AlertKind.ARCHIVE)
     delivery.alerts.open(AlertKind.WORKER)
     await delivery.once()
-    assert {alert.kind for alert in delivery.alerts.opened()} == {AlertKind.ARCHIVE, AlertKind.WORKER}
+    assert open_kinds(delivery) == {AlertKind.ARCHIVE, AlertKind.WORKER}
 
 
 async def test_a_mail_that_cannot_be_built_stops_no_other(engine: Engine, mailbox: Mailbox, clock: Clock) -> None:

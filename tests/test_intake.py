@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from tests.rights import obeying_file_modes
@@ -92,7 +93,7 @@ class Desk:
 
     def alert(self, kind: AlertKind) -> str | None:
         """The detail of an open alert."""
-        found = [alert.detail for alert in self.alerts.opened() if alert.kind is kind]
+        found = [alert.detail for alert in self.alerts.board.alerts if alert.kind is kind and is_open(alert)]
         return found[0] if found else None
 
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.model import Audience, Counts, Notice, NoticeKind
+from importer.model import Audience, Counts, Finding, Notice, NoticeKind
+from importer.reasons import refusal, warning
+from notifier.alert_texts import ALERT_TEXTS
 from notifier.letters import MOST_ATTACHMENTS, attachment_name, safe_text
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
 from tests.mailing import LETTERS, NOW, failed_rows, refused
@@ -113,8 +115,37 @@ def test_every_kind_of_notice_has_a_letter_for_every_audience(kind: NoticeKind, 
 def test_a_file_with_remarks_only_is_not_called_failed() -> None:
     fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None)
     letter = LETTERS.to_client([fine], None)
-    assert letter.text.startswith("All 3 users in students.csv were imported; please read the remarks below.")
+    assert letter.text.startswith("All 3 users in students.csv were imported; please read the remarks.")
     assert letter.attachments == ()
+
+
+def _imported(name: str, *warnings: Finding) -> Notice:
+    return failed_rows(
+        file=name, counts=Counts(records=3, accepted=3), reasons=(), report=None, warnings=warnings, claim_id=name
+    )
+
+
+def test_the_subject_for_a_file_that_may_be_cut_says_what_to_check() -> None:
+    cut = _imported("students.csv", warning("may_be_cut"))
+    letter = LETTERS.to_client([cut], None)
+    assert letter.subject == "[userdrop] all users in students.csv were imported, please check the last row"
+    assert letter.text.startswith("All 3 users in students.csv were imported; please check the last row.")
+    assert "end the file with a line end to stop this remark." in letter.text
+    both = LETTERS.to_client([cut, _imported("staff.csv", warning("may_be_cut"))], None)
+    assert both.subject == "[userdrop] all users in 2 files were imported, please check the last row of each"
+    assert "; empty.csv was not imported" in LETTERS.to_client([cut, refused()], None).subject
+
+
+def test_other_remarks_are_to_be_read() -> None:
+    letter = LETTERS.to_client([_imported("students.csv", warning("may_be_cut"), warning("windows_1252"))], None)
+    assert letter.subject == "[userdrop] all users in students.csv were imported, please read the remarks"
+
+
+def test_a_file_without_a_header_does_not_show_its_first_person_to_the_admin() -> None:
+    why = refusal("no_known_column", found="U1, Ana, ana@mail.example", expected="unique_id, email")
+    letter = LETTERS.to_admin([refused(audience=Audience.ADMIN, refusal=why.summarised())], None)
+    assert "it must be a header like: unique_id, email." in letter.text
+    assert "Ana" not in letter.subject + letter.text + letter.html
 
 
 def test_the_admin_sees_no_cells_and_gets_no_report() -> None:
@@ -130,13 +161,45 @@ def test_every_alert_says_what_is_wrong_since_when_and_what_to_do(kind: AlertKin
     mail = dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind))
     letter = LETTERS.about_alert(mail, NOW)
     assert "Since: 2026-03-01 14:33 UTC" in letter.text
-    assert "userdrop status" in letter.text
+    assert "the service's log has the details" in letter.text
+    assert "The service's log has the details" in letter.html
     assert ("[resolved]" in letter.subject) == (occasion is Occasion.RESOLVED)
     assert ("Not done meanwhile" in letter.text) == (occasion is not Occasion.RESOLVED)
 
 
 def test_the_cure_for_an_unreadable_file_names_the_umask() -> None:
     assert "local_umask=027" in LETTERS.about_alert(_alert(Occasion.OPENED), NOW).text
+
+
+def test_only_what_is_repeated_promises_to_be() -> None:
+    for kind in AlertKind:
+        mail = _alert(Occasion.OPENED)
+        letter = LETTERS.about_alert(dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind)), NOW)
+        assert ("every 4 hours" in letter.text) == ("every 4 hours" in letter.html) == (kind is not AlertKind.ODD_FILE)
+
+
+def test_a_new_detail_is_said_to_be_one() -> None:
+    letter = LETTERS.about_alert(_alert(Occasion.CHANGED), NOW)
+    assert letter.subject == "[userdrop] [new detail] an uploaded file cannot be read (acme)"
+    assert letter.text.startswith("Still open, with a new detail: ")
+    assert "students.csv has mode 0600" in letter.text
+
+
+def test_no_letter_names_a_command_that_is_not_there() -> None:
+    undeliverable = LETTERS.undeliverable(recipient="a@x.example", subject="s", client="acme", said="550 no")
+    for letter in (
+        undeliverable,
+        LETTERS.to_admin([refused()], None),
+        LETTERS.about_alert(_alert(Occasion.OPENED), NOW),
+    ):
+        assert "userdrop status" not in letter.text + letter.html
+
+
+def test_the_cure_for_an_upload_directory_is_what_the_service_needs() -> None:
+    text = ALERT_TEXTS[AlertKind.UPLOAD_DIRECTORY]
+    assert "3770" in text.cure
+    assert "owner is the service's user" in text.cure
+    assert "link" not in text.means
 
 
 def test_suppressed_alerts_are_counted() -> None:

@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from importer.model import Finding, Refusal
+from importer.model import Finding
 from importer.reasons import (
     REFUSAL_SENTENCES,
     ROW_SENTENCES,
@@ -50,7 +50,7 @@ def test_every_warning_says_its_facts(kind: str) -> None:
 def test_every_refusal_says_its_facts(code: str) -> None:
     facts = facts_of(REFUSAL_SENTENCES[code])
     found = refusal(code, **facts)
-    assert found == Refusal(code=code, message=REFUSAL_SENTENCES[code].format(**facts))
+    assert (found.code, found.message) == (code, REFUSAL_SENTENCES[code].format(**facts))
     assert all(str(fact) in found.message for fact in facts.values())
 
 
@@ -71,3 +71,24 @@ def test_a_shown_value_is_one_line_of_bounded_length() -> None:
     assert shown(" a\r\n b\tc ") == "a b c"
     assert shown("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
     assert shown("x" * 1000) == "x" * (SHOWN_CHARACTERS - 1) + "…"
+
+
+def test_only_the_sender_of_a_file_without_a_header_reads_its_first_row() -> None:
+    found = refusal("no_known_column", found="U1, Ana, ana@mail.example", expected="unique_id, email")
+    assert "ana@mail.example" in found.message
+    assert (
+        found.summarised().message == "the first row names no known column; it must be a header like: unique_id, email"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "advice"),
+    [
+        (REFUSAL_SENTENCES["no_records"], "export it again with its users and drop it again"),
+        (REFUSAL_SENTENCES["missing_column"], "add a column named {expected}"),
+        (ROW_SENTENCES["too_large"], "a quote that is never closed often causes this"),
+        (WARNING_SENTENCES["may_be_cut"], "check the last row, and end the file with a line end to stop this remark"),
+    ],
+)
+def test_a_sentence_says_what_to_do(sentence: str, advice: str) -> None:
+    assert sentence.endswith(advice)
