@@ -1,17 +1,19 @@
 """One file examined: read and judged block by block, then as a whole.
 
 Rows fail early by the format's rules, or late: because an earlier row of the file has the same value, or (told by
-storing) because another user has it. Only hashes of unique values stay in memory; everything else waits on disk.
+storing) because another user has it. Only numbers stay in memory, the hashes of unique values and the rows that fail
+late; everything else waits on disk or is read again.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import polars as pl
@@ -29,6 +31,8 @@ from importer.validating import FAILURES, Validator, Verdict, failures_frame, in
 HIDDEN_LINE = "(not shown, because the file has a password column)"
 
 _LISTED_REASONS = 100
+_COMPARED_HASHES = 200_000
+_PART_ROWS = 8_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,23 @@ class Source:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """Rows that were accepted and fail after all, because of one unique column; at least one.
+
+    Attributes:
+        kind: the key of reasons.ROW_SENTENCES.
+        column: the format's name of the column.
+        rows: row and, for `duplicate_in_file`, the row of the first use as `first`; sorted by row.
+        example: the value of the first of them, as it would have been stored.
+    """
+
+    kind: Literal["duplicate_in_file", "duplicate_user"]
+    column: str
+    rows: pl.DataFrame
+    example: str
+
+
 class Examination:
     """What became of each record of a file. A context manager that owns files in `spool_directory`."""
 
@@ -77,7 +98,8 @@ class Examination:
         self.dialect = dialect
         self.warnings: tuple[Finding, ...] = ()
         self._records = self._early = self._blank = 0
-        self._late = pl.DataFrame(schema=FAILURES)
+        self._late: list[Late] = []
+        self._late_rows = pl.DataFrame(schema={"row": pl.Int64})
         self._validator = validator
         self._unsplit = _unsplit_line(header)
         self._resources = ExitStack()
@@ -99,7 +121,7 @@ class Examination:
     @property
     def counts(self) -> Counts:
         """Records, accepted, failed and blank; raises ArithmeticError where they do not add up."""
-        failed = self._early + self._late["row"].n_unique()
+        failed = self._early + self._late_rows.height
         return Counts(
             records=self._records,
             accepted=self._records - failed - self._blank,
@@ -125,15 +147,17 @@ class Examination:
             raise ArithmeticError(message)
         return verdict.accepted
 
-    def fail(self, failures: pl.DataFrame) -> None:
-        """Let rows fail that were accepted so far; `failures` has the schema FAILURES."""
-        self._late = in_order([self._late, failures])
+    def fail(self, late: Iterable[Late]) -> None:
+        """Let rows fail that were accepted so far."""
+        for each in late:
+            self._late.append(each)
+            self._late_rows = pl.DataFrame({"row": np.union1d(self._late_rows["row"], each.rows["row"])})
 
     def accepted(self) -> Iterator[pl.DataFrame]:
         """The accepted rows as `Verdict.accepted` has them, a block at a time."""
-        late = self._late.select("row").unique()
+        late = self._late_rows
         for frame in self._judged_again() if self._accepted is None else self._accepted.frames():
-            yield frame.join(late, on="row", how="anti") if late.height else frame
+            yield frame.join(_within(late, frame), on="row", how="anti") if late.height else frame
 
     def _judged_again(self) -> Iterator[pl.DataFrame]:
         with self.source.open() as file:
@@ -141,24 +165,22 @@ class Examination:
                 yield self._judge(block).accepted
 
     def failed(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-        """For each block its failed rows (row, line, cells, import_line) and their reasons, both sorted by row."""
+        """Part by part the failed rows (row, line, cells, import_line) and their reasons, both sorted by row."""
         pairs = zip(self._failed.frames(), self._reasons.frames(), strict=True)
-        if self._late.is_empty():
+        if not self._late:
             yield from pairs
             return
-        late_rows = self._late.select("row").unique()
         with self.source.open() as file:
             for block, (cells, reasons) in zip(file.blocks(), pairs, strict=True):
-                late_cells = self._cells(block.frame, late_rows)
-                late_reasons = self._late.join(late_cells.select("row"), on="row", how="semi")
-                yield pl.concat([cells, late_cells]).sort("row"), in_order([reasons, late_reasons])
+                for first, end in _cuts(block.frame):
+                    yield self._with_late(*(_between(each, first, end) for each in (block.frame, cells, reasons)))
 
     def reason_counts(self) -> tuple[ReasonCount, ...]:
         """How often each reason occurred, the most frequent first."""
-        counted = [_counted(reasons) for reasons in (*self._reasons.frames(), self._late)]
+        counted = [_counted(reasons) for reasons in self._reasons.frames()]
         total = (
-            pl.concat(counted)
-            .sort("row")
+            pl.concat([*counted, *(self._counted_late(late) for late in self._late)])
+            .sort("row", maintain_order=True)
             .group_by("code", "column", maintain_order=True)
             .agg(pl.col("count").sum(), pl.col("row", "message").first())
             .sort("count", descending=True, maintain_order=True)
@@ -168,6 +190,30 @@ class Examination:
             ReasonCount(code=code, column=column, count=count, example_row=row, example=message)
             for code, column, count, row, message in total.iter_rows()
         )
+
+    def _with_late(
+        self, frame: pl.DataFrame, cells: pl.DataFrame, reasons: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Failed rows and reasons of a part of a block; the values that failed late are worked out again."""
+        late_rows = _within(self._late_rows, frame)
+        if late_rows.is_empty():
+            return cells, reasons
+        failing = frame.join(late_rows, on="row", how="semi")
+        values = self._validator.values(failing, {late.column for late in self._late})
+        told = [self._told(late, values.select("row", pl.col(late.column).alias("value"))) for late in self._late]
+        return pl.concat([cells, self._cells(failing, late_rows)]).sort("row"), in_order([reasons, *told])
+
+    def _counted_late(self, late: Late) -> pl.DataFrame:
+        example = self._told(late, late.rows.select("row", pl.lit(late.example).alias("value")).head(1))
+        return _counted(example).with_columns(pl.lit(late.rows.height, pl.get_index_type()).alias("count"))
+
+    def _told(self, late: Late, values: pl.DataFrame) -> pl.DataFrame:
+        """A failures frame of those late failures whose row and value are given."""
+        failing = _within(late.rows, values).join(values, on="row")
+        facts = {"value": shown(pl.col("value")), "row": pl.col("first").cast(pl.String)}
+        message = sentence(late.kind, self.header.label(late.column), facts)
+        position = [column.name for column in self.source.format.columns].index(late.column)
+        return failures_frame(failing, late.kind, late.column, position, message)
 
     def _judge(self, block: Block) -> Verdict:
         return self._validator.validate(block.frame, may_hold_controls=block.may_hold_controls)
@@ -216,36 +262,55 @@ class _UniqueValues:
         for name, compared in self._compared.items():
             self._hashes[name].append(accepted.filter(_holds_value(compared))[compared].hash().to_numpy())
 
-    def duplicates(self) -> pl.DataFrame:
-        """A failures frame: every row whose value an earlier row has."""
-        repeated = {name: found for name in self._compared if (found := self._repeated_hashes(name)).len()}
-        if not repeated:
-            return pl.DataFrame(schema=FAILURES)
-        suspects: dict[str, list[pl.DataFrame]] = {name: [] for name in repeated}
-        for frame in self._spool.frames():
-            for name, hashes in repeated.items():
-                suspects[name].append(self._suspects(frame, name, hashes))
-        return in_order([self._later(name, pl.concat(frames)) for name, frames in suspects.items()])
+    def duplicates(self) -> Iterator[Late]:
+        """For each column the rows whose value an earlier row has."""
+        for name in self._compared:
+            hashes = self._repeated_hashes(name)
+            # A value's rows share its hash, so the hashes can be taken in parts, as many as memory has room for.
+            starts = range(0, len(hashes), _COMPARED_HASHES)
+            parts = [self._later(name, hashes[start : start + _COMPARED_HASHES]) for start in starts]
+            rows = pl.concat([pl.DataFrame(schema={"row": pl.Int64, "first": pl.Int64}), *parts]).sort("row")
+            if rows.height:
+                yield Late(kind="duplicate_in_file", column=name, rows=rows, example=self._value(name, rows["row"][0]))
 
-    def _repeated_hashes(self, name: str) -> pl.Series:
+    def _repeated_hashes(self, name: str) -> NDArray[np.uint64]:
         hashes = np.concatenate(self._hashes.pop(name))
         hashes.sort()
-        return pl.Series(hashes[1:][hashes[1:] == hashes[:-1]]).unique()
+        return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
-    def _suspects(self, values: pl.DataFrame, name: str, hashes: pl.Series) -> pl.DataFrame:
-        """Rows that have the hash of another row: nearly always the value as well."""
-        compared = self._compared[name]
-        return values.filter(_holds_value(compared) & pl.col(compared).hash().is_in(hashes.implode())).select(
-            "row", pl.col(compared).alias("compared"), pl.col(name).alias("value")
-        )
+    def _later(self, name: str, hashes: NDArray[np.uint64]) -> pl.DataFrame:
+        """Row and first row of the values with these hashes, where an earlier row has the value itself as well."""
+        suspects = pl.concat(self._suspects(frame, self._compared[name], hashes) for frame in self._spool.frames())
+        firsts = suspects.select("row", pl.col("row").min().over("compared").alias("first"))
+        return firsts.filter(pl.col("row") != pl.col("first"))
 
-    def _later(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
-        first = pl.col("row").min().over("compared")
-        later = rows.with_columns(first.alias("first")).filter(pl.col("row") != pl.col("first"))
-        facts = {"value": shown(pl.col("value")), "row": pl.col("first").cast(pl.String)}
-        message = sentence("duplicate_in_file", self._header.label(name), facts)
-        position = [column.name for column in self._format.columns].index(name)
-        return failures_frame(later, "duplicate_in_file", name, position, message)
+    def _suspects(self, values: pl.DataFrame, compared: str, hashes: NDArray[np.uint64]) -> pl.DataFrame:
+        """Row and value where the hash is one of these, which are sorted."""
+        found = values[compared].hash().to_numpy()
+        nearest = hashes[np.minimum(np.searchsorted(hashes, found), len(hashes) - 1)]
+        has_hash = pl.Series(nearest == found)
+        return values.filter(_holds_value(compared) & has_hash).select("row", pl.col(compared).alias("compared"))
+
+    def _value(self, name: str, row: int) -> str:
+        found = (frame.filter(pl.col("row") == row)[name] for frame in self._spool.frames())
+        return next(str(values[0]) for values in found if values.len())
+
+
+def _cuts(block: pl.DataFrame) -> Iterator[tuple[int, int | None]]:
+    """First row and end of the parts of a block: whole blocks of late failures would take memory many times over."""
+    starts = block["row"].gather_every(_PART_ROWS).to_list()[1:]
+    return pairwise([0, *starts, None])
+
+
+def _between(frame: pl.DataFrame, first: int, end: int | None) -> pl.DataFrame:
+    """The lines of a frame, sorted by row, from one row up to another that is left out."""
+    start = frame["row"].search_sorted(first, side="left")
+    return frame.slice(start, None if end is None else frame["row"].search_sorted(end, side="left") - start)
+
+
+def _within(rows: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows that lie between the first and the last row of a block; both are sorted by row."""
+    return rows.clear() if block.is_empty() else _between(rows, block["row"][0], block["row"][-1] + 1)
 
 
 def _holds_value(column: str) -> pl.Expr:

@@ -5,10 +5,12 @@ the same ones.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 from sqlalchemy import (
     Column,
@@ -34,10 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable, DropTable
 
 from importer.database import unique_columns
-from importer.examining import Examination
+from importer.examining import Examination, Late
 from importer.format import CLEAR, Format
 from importer.model import Claim, Counts
-from importer.validating import failures_frame, in_order, sentence, shown
 
 _STAGED_ROWS = 20_000
 
@@ -81,44 +82,83 @@ class Conflicts:
         self._client = client
         self._key = unique_columns(format_)[format_.key]
 
-    def drop(self) -> pl.DataFrame:
-        """Take conflicting rows out of the staging, until none is left; returns them as a failures frame.
+    def drop(self) -> list[Late]:
+        """Take conflicting rows out of the staging; returns them by column, each for every column it conflicts in.
 
-        A row that falls out no longer gives its user another value, which may make another row conflict.
+        A row that falls out no longer gives its user another value, so a row that waited for that one falls as well.
         """
-        dropped: list[pl.DataFrame] = []
-        while failures := [frame for frame in self._found() if frame.height]:
-            dropped += failures
-            rows = sorted({row for frame in failures for row in frame["row"].to_list()})
-            staged = self._staging.table
-            self._connection.execute(
-                delete(staged).where(staged.c.row == bindparam("failed_row")), [{"failed_row": row} for row in rows]
-            )
-        return in_order(dropped)
+        waits = {name: self._waits(compared) for name, compared in self._compared()}
+        fallen = _fallen([*waits.values()])
+        found = {name: _conflicts(frame, fallen) for name, frame in waits.items()}
+        late = [self._late(name, rows) for name, rows in found.items() if rows.height]
+        self._delete(fallen)
+        return late
 
-    def _found(self) -> Iterator[pl.DataFrame]:
-        names = [column.name for column in self._format.columns]
+    def _compared(self) -> Iterator[tuple[str, str]]:
         for name, compared in unique_columns(self._format).items():
             if name != self._format.key and compared in self._staging.columns:
-                rows = self._connection.execute(self._query(name, compared)).all()
-                frame = pl.DataFrame(rows, schema={"row": pl.Int64, "value": pl.String}, orient="row")
-                label = self._staging.examination.header.label(name)
-                message = sentence("duplicate_user", label, {"value": shown(pl.col("value"))})
-                yield failures_frame(frame, "duplicate_user", name, names.index(name), message)
+                yield name, compared
 
-    def _query(self, name: str, compared: str) -> Any:  # noqa: ANN401 - SQLAlchemy's own row type says nothing more
-        staged, users, owner = self._staging.table, self._users, self._staging.table.alias("owner")
+    def _waits(self, compared: str) -> pl.DataFrame:
+        """The rows whose value another user has; `giver` is the row that gives that user another value, or null."""
+        query = self._query(compared).execution_options(yield_per=_STAGED_ROWS)
+        schema = {"row": pl.Int64, "giver": pl.Int64}
+        parts = self._connection.execute(query).partitions()
+        frames = [pl.DataFrame([tuple(row) for row in part], schema=schema, orient="row") for part in parts]
+        return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("row")
+
+    def _query(self, compared: str) -> Any:  # noqa: ANN401 - SQLAlchemy's own row type says nothing more
+        staged, users, giver = self._staging.table, self._users, self._staging.table.alias("giver")
         key = self._key
         return (
-            select(staged.c.row, staged.c[name])
+            select(staged.c.row, giver.c.row.label("giver"))
             .join(users, and_(users.c.client == self._client, users.c[compared] == staged.c[compared]))
-            .outerjoin(owner, owner.c[key] == users.c[key])
-            .where(
-                staged.c[compared] != CLEAR,
-                users.c[key] != staged.c[key],
-                or_(owner.c.row.is_(None), owner.c[compared].is_(None)),
-            )
+            .outerjoin(giver, and_(giver.c[key] == users.c[key], giver.c[compared].is_not(None)))
+            .where(staged.c[compared] != CLEAR, users.c[key] != staged.c[key])
         )
+
+    def _late(self, name: str, rows: pl.DataFrame) -> Late:
+        staged = self._staging.table
+        example = self._connection.execute(select(staged.c[name]).where(staged.c.row == rows["row"][0])).scalar_one()
+        return Late(kind="duplicate_user", column=name, rows=rows, example=example)
+
+    def _delete(self, rows: pl.Series) -> None:
+        statement = delete(self._staging.table).where(self._staging.table.c.row == bindparam("fallen_row"))
+        for part in rows.to_frame("fallen_row").iter_slices(_STAGED_ROWS):
+            self._connection.execute(statement, part.to_dicts())
+
+
+def _fallen(waits: list[pl.DataFrame]) -> pl.Series:
+    """The rows that conflict, each column's `Conflicts._waits` given: those without a giver, and who waits for them.
+
+    A value has one owner and, within a file, one row that wants it: for each column one row at most waits for a giver.
+    """
+    last = max((frame.max().row(0)[at] or 0 for frame in waits for at in (0, 1)), default=0)
+    waiting = [_waiting(frame, last + 1) for frame in waits]
+    has_fallen = bytearray(last + 1)
+    for frame in waits:
+        for row in frame.filter(pl.col("giver").is_null())["row"]:
+            reached = [row]
+            while reached:
+                falling = reached.pop()
+                if not has_fallen[falling]:
+                    has_fallen[falling] = True
+                    reached += [rows[falling] for rows in waiting if rows[falling]]
+    return pl.Series("row", np.flatnonzero(np.frombuffer(has_fallen, np.uint8)), pl.Int64)
+
+
+def _waiting(waits: pl.DataFrame, size: int) -> Sequence[int]:
+    """Giver → the row that waits for it, 0 for none."""
+    given = waits.drop_nulls()
+    rows = np.zeros(size, np.int64)
+    rows[given["giver"].to_numpy()] = given["row"].to_numpy()
+    return array("q", rows.tobytes())
+
+
+def _conflicts(waits: pl.DataFrame, fallen: pl.Series) -> pl.DataFrame:
+    """The rows of one column that conflict in the end."""
+    is_free = pl.col("giver").is_not_null() & ~pl.col("giver").is_in(fallen.implode())
+    return waits.filter(~is_free).select("row")
 
 
 class Merge:
@@ -134,7 +174,7 @@ class Merge:
         key = unique_columns(format_)[format_.key]
         self._same_user = and_(users.c.client == claim.client, users.c[key] == self._staged.c[key])
 
-    def run(self, connection: Connection, accepted: Counts) -> Counts:
+    def run(self, connection: Connection, counts: Counts) -> Counts:
         """Merge, within the caller's transaction; returns the counts with what became of the accepted rows.
 
         Raises:
@@ -145,10 +185,10 @@ class Merge:
             connection.execute(statement)
         updated = connection.execute(self._update()).rowcount
         inserted = connection.execute(self._insert()).rowcount
-        if inserted + updated + unchanged != accepted.accepted:
-            message = f"{accepted.accepted} rows were accepted, but {inserted} + {updated} + {unchanged} stored"
+        if inserted + updated + unchanged != counts.accepted:
+            message = f"{counts.accepted} rows were accepted, but {inserted} + {updated} + {unchanged} stored"
             raise ArithmeticError(message)
-        return replace(accepted, inserted=inserted, updated=updated, unchanged=unchanged)
+        return replace(counts, inserted=inserted, updated=updated, unchanged=unchanged)
 
     def _drop_unchanged(self) -> Any:  # noqa: ANN401 - see Conflicts._query
         """Take the rows out of the staging that repeat what is stored."""
@@ -161,8 +201,8 @@ class Merge:
         for name, compared in unique_columns(self._format).items():
             if name != self._format.key and compared in self._columns:
                 given = self._staged.c[compared]
-                change = select(literal(1)).where(self._same_user, given != self._users.c[compared])
-                yield update(self._users).where(change.exists()).values({compared: null()})
+                is_changed = given != self._users.c[compared]
+                yield update(self._users).where(self._same_user, is_changed).values({compared: null()})
 
     def _update(self) -> Any:  # noqa: ANN401 - see Conflicts._query
         """Change the users that are there."""

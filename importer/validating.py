@@ -7,7 +7,7 @@ null. The sentences are worked out only for the rows that fail.
 import datetime as dt
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -118,15 +118,25 @@ class Validator:
             block: row, line and c0 … c(n-1), text without nulls.
             may_hold_controls: False where it is known that no cell has a control character.
         """
-        cells = self._cells(block, may_hold_controls=may_hold_controls)
+        cells = self._cells(block, self._columns, may_hold_controls=may_hold_controls)
         rules = self._rules_to_ask(cells)
         asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
         broken = [(rule, rows) for rule, rows in zip(rules, asked, strict=True) if rows.any()]
         if not broken:
-            return Verdict(accepted=cells.select(self._stored()), failures=pl.DataFrame(schema=FAILURES))
+            return Verdict(accepted=cells.select(_stored(self._columns)), failures=pl.DataFrame(schema=FAILURES))
         failures = [self._failures(cells.filter(rows), rule) for rule, rows in broken]
         good = cells.filter(~pl.any_horizontal(rows for _, rows in broken))
-        return Verdict(accepted=good.select(self._stored()), failures=in_order(failures))
+        return Verdict(accepted=good.select(_stored(self._columns)), failures=in_order(failures))
+
+    def values(self, accepted: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+        """What `Verdict.accepted` has of these columns.
+
+        Args:
+            accepted: records as for `validate`, all of which were accepted.
+            names: the format's names of the columns.
+        """
+        columns = [column for column in self._columns if column.name in names]
+        return self._cells(accepted, columns, may_hold_controls=False).select(_stored(columns))
 
     def _rules_to_ask(self, cells: pl.DataFrame) -> list[Rule]:
         """The rules but those that no row of the block can break, because its values are short."""
@@ -137,9 +147,9 @@ class Validator:
         longest = lengths.row(0, named=True)
         return [rule for rule in self._rules if longest[rule.column] > rule.harmless_bytes]
 
-    def _cells(self, block: pl.DataFrame, *, may_hold_controls: bool) -> pl.DataFrame:
+    def _cells(self, block: pl.DataFrame, columns: Sequence[Column], *, may_hold_controls: bool) -> pl.DataFrame:
         """Row, line, and for each column: its trimmed text, what it maps to, and whether it holds controls."""
-        raw = {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in self._columns}
+        raw = {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
         texts = block.select(
             "row",
             "line",
@@ -150,9 +160,9 @@ class Validator:
             ),
         )
         # Each step is its own: one expression that names another twice works it out twice.
-        texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in self._columns)
+        texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in columns)
         return texts.with_columns(
-            self._mapped(column, _given(column)).alias(_mapped_name(column)) for column in self._columns
+            self._mapped(column, _given(column)).alias(_mapped_name(column)) for column in columns
         )
 
     def _mapped(self, column: Column, text: pl.Expr) -> pl.Expr:  # noqa: PLR0911 - a return for each kind
@@ -215,15 +225,6 @@ class Validator:
                 expected = column.expected or f"the pattern {column.pattern}"
                 yield "invalid.pattern", ~given.str.contains(whole(column.pattern or "")), {"expected": expected}
 
-    def _stored(self) -> Iterator[pl.Expr]:
-        yield pl.col("row")
-        yield pl.col("line")
-        for column in self._columns:
-            value = pl.when(pl.col(column.name) == CLEAR).then(pl.lit(CLEAR)).otherwise(pl.col(_mapped_name(column)))
-            yield value.alias(column.name)
-            if column.unique and column.kind == "email":
-                yield value.str.to_lowercase().alias(comparison_column(column.name))
-
     def _failures(self, failing: pl.DataFrame, rule: Rule) -> pl.DataFrame:
         label = self._header.label(rule.column)
         if rule.kind == "unknown":
@@ -276,6 +277,16 @@ def failures_frame(failing: pl.DataFrame, kind: str, column: str, position: int,
 def in_order(failures: list[pl.DataFrame]) -> pl.DataFrame:
     """Failures frames as one, sorted by row and then by the format's column order."""
     return pl.concat([pl.DataFrame(schema=FAILURES), *failures]).sort("row", "position", maintain_order=True)
+
+
+def _stored(columns: Sequence[Column]) -> Iterator[pl.Expr]:
+    yield pl.col("row")
+    yield pl.col("line")
+    for column in columns:
+        value = pl.when(pl.col(column.name) == CLEAR).then(pl.lit(CLEAR)).otherwise(pl.col(_mapped_name(column)))
+        yield value.alias(column.name)
+        if column.unique and column.kind == "email":
+            yield value.str.to_lowercase().alias(comparison_column(column.name))
 
 
 def _given(column: Column) -> pl.Expr:

@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer.examining import HIDDEN_LINE, Examination
+from importer.examining import HIDDEN_LINE, Examination, Late
 from importer.model import Counts, FileRefused
-from importer.validating import FAILURES
 from tests.importing import PEOPLE, accepted, examined, messages
 
 HEADER = "uid,email,user_name,city,level\n"
 
 
-def late(*rows: int) -> pl.DataFrame:
-    found = [(row, 1, "duplicate_user", "email", f"row {row} is late") for row in rows]
-    return pl.DataFrame(found, schema=FAILURES, orient="row")
+def late(*rows: int, column: str = "email") -> Late:
+    return Late(kind="duplicate_user", column=column, rows=pl.DataFrame({"row": rows}), example="first@b.ca")
 
 
 def cells(examination: Examination) -> dict[int, dict[str, str | None]]:
@@ -65,12 +63,12 @@ def test_empty_and_cleared_cells_are_nobodys() -> None:
 def test_the_second_reading_finds_the_cells_of_late_failures_in_any_block(block_bytes: int) -> None:
     rows = [f'U{number}, u{number % 7}@b.ca ,"n\n{number}",{"x" * (number % 13)},' for number in range(40)]
     with examined(HEADER + "\n".join(rows), block_bytes=block_bytes) as examination:
-        examination.fail(late(3))
+        examination.fail([late(3)])
         found = cells(examination)
         told = messages(examination)
         assert examination.counts.records == 40
         assert list(found) == sorted(found) == list(told)
-        assert told[3] == ["row 3 is late"]
+        assert told[3] == ["email 'u1@b.ca' is already used by another user"]
         assert told[9] == ["email 'u0@b.ca' is already used in row 2"]
         assert told[14] == ["city is 12 characters long; at most 10 are allowed"]
         for row, found_cells in found.items():
@@ -87,18 +85,32 @@ def test_the_second_reading_finds_the_cells_of_late_failures_in_any_block(block_
 
 
 def test_late_failures_leave_the_accepted_rows() -> None:
-    with examined(f"{HEADER}U1,,,,\nU2,,,,\nU3,,,,\n") as examination:
-        examination.fail(late(3))
-        examination.fail(late(4))
+    with examined(f"{HEADER}U1,,,,\nU2, first@B.ca ,,,\nU3,c@b.ca,,,\n") as examination:
+        examination.fail([late(3)])
+        examination.fail([late(4)])
         assert list(accepted(examination)) == [2]
         assert examination.counts == Counts(records=3, accepted=1, failed=2)
-        assert messages(examination) == {3: ["row 3 is late"], 4: ["row 4 is late"]}
+        assert messages(examination) == {
+            3: ["email 'first@B.ca' is already used by another user"],
+            4: ["email 'c@b.ca' is already used by another user"],
+        }
 
 
 def test_two_late_failures_of_a_row_are_one_failed_row() -> None:
     with examined(f"{HEADER}U1,,,,\nU2,,,,\n") as examination:
-        examination.fail(late(3, 3))
+        examination.fail([late(3, column="user_name"), late(3)])
         assert examination.counts == Counts(records=2, accepted=1, failed=1)
+
+
+def test_late_and_early_failures_of_a_block_are_told_in_the_order_of_rows() -> None:
+    rows = "".join("U1\n" if number % 3 == 0 else f"U{number // 9000},,,{'x' * 11},\n" for number in range(3))
+    rows += "".join(f"U{number % 9_000},,,,\n" for number in range(20_000)) + "U1\n"
+    with examined(HEADER + rows) as examination:
+        told = messages(examination)
+        assert [*told] == [2, 3, 4, *range(9_005, 20_006)]
+        assert told[9_005] == ["uid 'U0' is already used in row 5"]
+        assert told[20_004] == ["uid 'U1999' is already used in row 2004"]
+        assert [*cells(examination)] == [*told]
 
 
 def test_reasons_are_counted_the_most_frequent_first_with_their_first_row() -> None:

@@ -1,6 +1,7 @@
 """Users, the ledger and the notices in a real SQLite: what one import writes."""
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -202,6 +203,55 @@ def test_a_row_that_falls_out_of_a_chain_takes_with_it_those_that_waited_for_it(
     assert sorted(db.failures) == [2, 3, 4]
     assert merged(done.counts) == (1, 0, 0)
     assert db.users("user_name") == {"U1": ("a",), "U2": ("b",), "U3": ("c",), "U4": ("d",), "U5": ("e",)}
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_long_chain_falls_as_a_whole(db: Database, is_reversed: bool) -> None:  # noqa: FBT001 - pytest gives it
+    numbers = range(50_000)
+    db.load("uid,user_name\n" + "".join(f"U{number},n{number}\n" for number in numbers))
+    rows = [f"U{number},n{number + 1}\n" for number in numbers[:-1]]
+    done = db.load("uid,user_name\n" + "".join(reversed(rows) if is_reversed else rows))
+    assert (done.counts.accepted, done.counts.failed) == (0, 49_999)
+    assert db.users("user_name") == {f"U{number}": (f"n{number}",) for number in numbers}
+
+
+def test_a_long_chain_whose_last_value_is_given_up_moves_as_a_whole(db: Database) -> None:
+    db.load("uid,user_name\n" + "".join(f"U{number},n{number}\n" for number in range(20_000)))
+    moved = "".join(f"U{number},n{number + 1}\n" for number in range(20_000))
+    assert merged(db.load("uid,user_name\n" + moved).counts) == (0, 20_000, 0)
+    assert db.users("user_name")["U19999"] == ("n20000",)
+
+
+def test_every_column_that_conflicts_in_the_end_is_told_and_no_other(db: Database) -> None:
+    db.load("uid,email,user_name\nU1,a@b.ca,a\nU2,b@b.ca,b\nU3,c@b.ca,c\nU4,d@b.ca,d\n")
+    rows = ["U1,b@b.ca,c\n", "U2,x@b.ca,d\n", "U3,,y\n"]
+    taken = "{} is already used by another user"
+    for order in itertools.permutations(rows):
+        db.load("uid,email,user_name\n" + "".join(order))
+        assert db.failures == {
+            2 + order.index(rows[0]): [taken.format("email 'b@b.ca'")],
+            2 + order.index(rows[1]): [taken.format("user_name 'd'")],
+        }
+        db.load("uid,email,user_name\nU3,,c\n")
+
+
+def test_a_column_whose_owner_fell_by_another_column_is_told_too(db: Database) -> None:
+    db.load("uid,email,user_name\nU1,a@b.ca,a\nU2,b@b.ca,b\nU3,c@b.ca,c\nU4,,d\n")
+    rows = ["U1,b@b.ca,c\n", "U2,x@b.ca,d\n"]
+    for order in itertools.permutations(rows):
+        db.load("uid,email,user_name\n" + "".join(order))
+        assert db.failures[2 + order.index(rows[0])] == [
+            "email 'b@b.ca' is already used by another user",
+            "user_name 'c' is already used by another user",
+        ]
+
+
+def test_a_row_that_conflicts_late_is_the_example_of_its_reason(db: Database) -> None:
+    db.load("uid,email\nU1,a@b.ca\nU2,b@b.ca\n")
+    done = db.load("uid,email\nU3,\nU4, B@b.ca \nU5,a@b.ca\n")
+    (only,) = done.reasons
+    assert (only.count, only.example_row) == (2, 3)
+    assert only.example == "email 'B@b.ca' is already used by another user"
 
 
 KEYS, VALUES = "ABCDE", ("", "", "<clear>", "a@b.ca", "b@b.ca", "c@b.ca", "d@b.ca")
