@@ -36,9 +36,10 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable, DropTable
 
 from importer.database import unique_columns
-from importer.examining import Examination, Late
+from importer.examining import Examination
 from importer.format import CLEAR, Format
 from importer.model import Claim, Counts
+from importer.uniqueness import Late
 
 _STAGED_ROWS = 20_000
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer.examining import HIDDEN_LINE, Examination, Late
+from importer.examining import HIDDEN_LINE, Examination
 from importer.model import Counts, FileRefused
+from importer.uniqueness import Late
 from tests.importing import PEOPLE, accepted, examined, messages
 
 HEADER = "uid,email,user_name,city,level\n"
