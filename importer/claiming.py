@@ -59,7 +59,7 @@ def claim(new: Claim) -> Claim | NotTaken:
         status = source.lstat()
     except FileNotFoundError:
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
-    if not _is_plain(status):
+    if not is_plain(status):
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.NOT_A_PLAIN_FILE)
     _make_own_directory(new.work.parent)
     new.work.mkdir(mode=0o700)
@@ -89,7 +89,7 @@ def copy(claimed: Claim, *, seen: Fingerprint, max_bytes: int) -> Copied:
     """
     with _opened(claimed.original) as source:
         before = os.fstat(source)
-        if seen != fingerprint(before) or not _is_plain(before) or is_being_written(source):
+        if seen != fingerprint(before) or not is_plain(before) or is_being_written(source):
             raise ChangedWhileTakenError
         if before.st_size > max_bytes:
             raise FileRefused(refusal("file_too_large", limit=f"{max_bytes >> 20} MB"))
@@ -236,7 +236,7 @@ def _copy_bytes(source: int, target: Path) -> Copied:
     return Copied(size=size, sha256=digest.hexdigest())
 
 
-def _is_plain(status: os.stat_result) -> bool:
+def is_plain(status: os.stat_result) -> bool:
     """A regular file with one name: anything else might change, block, or be somebody else's."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 

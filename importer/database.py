@@ -46,7 +46,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from importer.format import Format, comparison_column
+from importer.format import Format, comparison_column, unique_columns
 
 _FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
 BUSY_SECONDS = 60
@@ -196,15 +196,6 @@ def user_columns(format_: Format) -> list[str]:
     """The columns of `users` that the format asks for, comparison keys included."""
     keys = [comparison_column(column.name) for column in format_.columns if column.unique and column.kind == "email"]
     return [*(column.name for column in format_.columns), *keys]
-
-
-def unique_columns(format_: Format) -> dict[str, str]:
-    """Each column whose values no two users of a client share → the column of `users` that is compared."""
-    return {
-        column.name: comparison_column(column.name) if column.kind == "email" else column.name
-        for column in format_.columns
-        if column.unique or column.name == format_.key
-    }
 
 
 def user_table(format_: Format) -> Table:

@@ -140,6 +140,15 @@ def date_words(form: str) -> str:
     return re.sub(r"%-?(.)", lambda found: words[found[1]], form)
 
 
+def unique_columns(format_: Format) -> dict[str, str]:
+    """Each column whose values no two users of a client share → the column of `users` that is compared."""
+    return {
+        column.name: comparison_column(column.name) if column.kind == "email" else column.name
+        for column in format_.columns
+        if column.unique or column.name == format_.key
+    }
+
+
 def by_name(columns: Iterable[Column]) -> dict[str, Column]:
     """Every normalised name → the column it means."""
     return {name: column for column in columns for name in column.names}

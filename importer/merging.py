@@ -35,9 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateTable, DropTable
 
-from importer.database import unique_columns
 from importer.examining import Examination
-from importer.format import CLEAR, Format
+from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim, Counts
 from importer.uniqueness import Late
 

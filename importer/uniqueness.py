@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from importer.format import CLEAR, Format, comparison_column
+from importer.format import CLEAR, Format, unique_columns
 from importer.header import Header
 from importer.spooling import Spool
 
@@ -38,11 +38,8 @@ class UniqueValues:
     def __init__(self, format_: Format, header: Header, spool: Spool) -> None:
         self._format = format_
         self._header = header
-        self._compared = {
-            column.name: comparison_column(column.name) if column.kind == "email" else column.name
-            for column in format_.columns
-            if (column.unique or column.name == format_.key) and column.name in header.positions
-        }
+        columns = unique_columns(format_).items()
+        self._compared = {name: compared for name, compared in columns if name in header.positions}
         self._spool = spool
         self._hashes: dict[str, list[NDArray[np.uint64]]] = {name: [] for name in self._compared}
 

@@ -2,10 +2,9 @@
 
 import errno
 import os
-import stat
 from pathlib import Path
 
-from importer.claiming import fingerprint
+from importer.claiming import fingerprint, is_plain
 from importer.locking import is_being_written
 from importer.model import NotTakenWhy
 from watcher.model import Sighting
@@ -22,7 +21,7 @@ def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     path = directory / name
     try:
         status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        if not is_plain(status):
             return NotTakenWhy.NOT_A_PLAIN_FILE
         is_locked = _is_locked(path)
     except (FileNotFoundError, NotADirectoryError):
