@@ -198,7 +198,9 @@ class Examination:
         return failures_frame(failing, late.kind, late.column, position, message)
 
     def _judge(self, block: Block) -> Verdict:
-        return self._validator.validate(block.frame, may_hold_controls=block.may_hold_controls)
+        return self._validator.validate(
+            block.frame, with_controls=block.with_controls, may_need_trimming=block.may_need_trimming
+        )
 
     def _cells(self, frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Those rows of a block as the sender wrote them, without what is never reported."""
@@ -264,7 +266,7 @@ def examine(
     """
     with (
         source.open() as file,
-        Spool(spool_directory / "unique", is_compressed=False) as values,
+        Spool(spool_directory / "unique") as suspects,
         ExitStack() as on_error,
     ):
         header = match_header(file.header, source.format)
@@ -275,12 +277,12 @@ def examine(
             source, header, file.dialect, validator, spool_directory=spool_directory, keep_accepted=keep_accepted
         )
         on_error.enter_context(examination)
-        unique = UniqueValues(source.format, header, values)
+        unique = UniqueValues(source.format, header)
         for _ in _one_ahead(file.blocks(), lambda block: unique.add(examination.add(block))):
             if progress is not None:
                 progress(file.bytes_read, file.total_bytes)
         examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
-        examination.fail(unique.duplicates())
+        examination.fail(unique.duplicates(examination.accepted, suspects))
         on_error.pop_all()
     return examination
 

@@ -4,7 +4,6 @@ The parser (polars) sees nothing but records that were proven to be well-formed 
 must find exactly as many.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +11,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from importer.controls import controls
 from importer.dialect import Encoding
+from importer.edges import may_need_trimming
 from importer.format import normalised
 from importer.grammar import WHITE_SPACE
 from importer.records import Problem, Rules, Split
@@ -23,8 +24,6 @@ from importer.utf8 import Ints
 SHOWN_BYTES: Final = 65_536
 """How much of a rejected record's text is kept."""
 
-_C0: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
-_C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 _ENCODING_NAMES: Final[Mapping[Encoding, str]] = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16",
@@ -63,14 +62,15 @@ class Block:
         frame: the good ones in file order: `row` and `line` (Int64), then `c0`, `c1` … (String, never null).
         rejects: those that could not be read, in file order.
         blank: how many were blank.
-        may_hold_controls: whether a good record may have a control character, other than tab and line breaks; False
-            is certain, and spares looking at each cell.
+        with_controls: the rows of records that have a control character, other than tab and line breaks; sorted.
+        may_need_trimming: whether a cell of a good record may begin or end with white space; False is certain.
     """
 
     frame: pl.DataFrame
     rejects: tuple[Reject, ...]
     blank: int
-    may_hold_controls: bool = True
+    with_controls: pl.Series
+    may_need_trimming: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,7 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     """
     rows = row - 1 + np.cumsum(split.begins, dtype=np.int64)
     firsts = np.flatnonzero(split.good)
-    text = split.good_text()
-    frame = numbered_frame(text, shape, rows[firsts], firsts + line)
+    frame = numbered_frame(split.good_text(), shape, rows[firsts], firsts + line)
     surplus = with_surplus(frame, shape)
     frame = without(frame, surplus)
     blank = blank_rows(frame, shape)
@@ -122,13 +121,14 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
         frame=without(frame, repeated).select("row", "line", *shape.columns[: len(shape.names)]),
         rejects=tuple(rejects),
         blank=split.blank + blank.height,
-        may_hold_controls=_has_controls(text),
+        with_controls=_with_controls(split, rows),
+        may_need_trimming=may_need_trimming(split, shape.rules.grammar),
     )
 
 
-def _has_controls(text: bytes) -> bool:
-    """Whether UTF-8 text has characters of the category Cc that no good cell may have."""
-    return len(text.translate(None, _C0)) < len(text) or (b"\xc2" in text and _C1.search(text) is not None)
+def _with_controls(split: Split, rows: Ints) -> pl.Series:
+    lines = np.searchsorted(split.lines.nexts, controls(split.data[: split.consumed]), side="right")
+    return pl.Series("row", np.unique(rows[lines]), pl.Int64)
 
 
 def numbered_frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:

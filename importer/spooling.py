@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import polars as pl
 
@@ -14,11 +14,9 @@ class Spool:
 
     Args:
         path: a file that does not exist yet; whoever owns its directory removes it.
-        is_compressed: whether whole rows are kept, for which the disk is the bottleneck, and not just some columns.
     """
 
-    def __init__(self, path: Path, *, is_compressed: bool = True) -> None:
-        self._compression: Literal["lz4", "uncompressed"] = "lz4" if is_compressed else "uncompressed"
+    def __init__(self, path: Path) -> None:
         self._file = path.open("x+b")
         self._sizes: list[int] = []
 
@@ -37,7 +35,7 @@ class Spool:
             OSError: the disk is full or broken.
         """
         stream = io.BytesIO()
-        frame.write_ipc_stream(stream, compression=self._compression)
+        frame.write_ipc_stream(stream, compression="lz4")
         self._file.seek(0, io.SEEK_END)
         self._sizes.append(self._file.write(stream.getbuffer()))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import numpy as np
+import polars as pl
 
 from importer.dialect import GZIP_MAGIC, HEAD_BYTES, Encoding
 from importer.model import FileRefused
@@ -20,8 +21,8 @@ from importer.utf8 import count_runs
 
 _NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
-_VALIDATION_BYTES: Final = 262_144
-"""A piece that stays in the processor's cache with its decoded form."""
+_BEGUN_CHARACTER: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
+"""The last character, if it may go on behind the end."""
 
 
 def shown_size(size: int) -> str:
@@ -109,19 +110,20 @@ def unmarked_encoding(source: Source, chunk_bytes: int) -> tuple[Encoding, bool]
 
 def _is_utf8(chunks: Iterator[bytes]) -> bool:
     """Whether all the bytes are valid UTF-8; every chunk is read, so that damage is found too."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    is_valid = True
+    is_valid, carry = True, b""
     for chunk in chunks:
-        is_valid = is_valid and _decodes(decoder, chunk)
-    return is_valid and _decodes(decoder, b"", final=True)
+        text = carry + chunk
+        begun = _BEGUN_CHARACTER.search(text, max(len(text) - 3, 0))
+        carry = begun.group() if begun else b""
+        is_valid = is_valid and _is_text(text[: len(text) - len(carry)])
+    return is_valid and _is_text(carry)
 
 
-def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
+def _is_text(text: bytes) -> bool:
+    """Whether the bytes are valid UTF-8; polars sees that several times as fast as a decoder of text."""
     try:
-        for begin in range(0, len(chunk), _VALIDATION_BYTES):
-            decoder.decode(chunk[begin : begin + _VALIDATION_BYTES])
-        decoder.decode(b"", final)
-    except UnicodeDecodeError:
+        pl.Series([text], dtype=pl.Binary).cast(pl.String)
+    except pl.exceptions.ComputeError:
         return False
     return True
 

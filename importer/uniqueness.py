@@ -1,6 +1,6 @@
 """Values that occur twice in a file, found with 8 bytes of memory a value."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,8 @@ from importer.header import Header
 from importer.spooling import Spool
 
 _COMPARED_HASHES = 200_000
+
+Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,54 +35,78 @@ class Late:
 
 
 class UniqueValues:
-    """Finds values that occur twice in a file: by their hashes, 8 bytes a value, and then exactly, from the disk."""
+    """Finds values that occur twice in a file: by their hashes, 8 bytes a value, and then exactly.
 
-    def __init__(self, format_: Format, header: Header, spool: Spool) -> None:
-        self._format = format_
-        self._header = header
+    Only where hashes are repeated the accepted rows are gone through once more, and just those with such a hash wait
+    on disk.
+    """
+
+    def __init__(self, format_: Format, header: Header) -> None:
         columns = unique_columns(format_).items()
         self._compared = {name: compared for name, compared in columns if name in header.positions}
-        self._spool = spool
-        self._hashes: dict[str, list[NDArray[np.uint64]]] = {name: [] for name in self._compared}
+        self._hashes: dict[str, list[Hashes]] = {name: [] for name in self._compared}
 
     def add(self, accepted: pl.DataFrame) -> None:
         """Note the values of one block's accepted rows."""
-        self._spool.append(accepted.select("row", *{*self._compared, *self._compared.values()}))
         for name, compared in self._compared.items():
-            self._hashes[name].append(accepted.filter(_holds_value(compared))[compared].hash().to_numpy())
+            values = accepted.select(pl.col(compared).filter(_holds_value(compared)))
+            self._hashes[name].append(values[compared].hash().to_numpy())
 
-    def duplicates(self) -> Iterator[Late]:
-        """For each column the rows whose value an earlier row has."""
-        for name in self._compared:
-            hashes = self._repeated_hashes(name)
+    def duplicates(self, accepted: Callable[[], Iterator[pl.DataFrame]], spool: Spool) -> Iterator[Late]:
+        """For each column the rows whose value an earlier row has.
+
+        Args:
+            accepted: the accepted rows again, in the order in which they were added.
+            spool: an empty one.
+        """
+        repeated = {name: hashes for name in self._compared if (hashes := self._repeated_hashes(name)).size}
+        if not repeated:
+            return
+        for frame in accepted():
+            spool.append(self._suspects(frame, repeated))
+        for name, hashes in repeated.items():
             # A value's rows share its hash, so the hashes can be taken in parts, as many as memory has room for.
-            starts = range(0, len(hashes), _COMPARED_HASHES)
-            parts = [self._later(name, hashes[start : start + _COMPARED_HASHES]) for start in starts]
+            starts = range(0, hashes.size, _COMPARED_HASHES)
+            parts = [self._later(spool, name, hashes[start : start + _COMPARED_HASHES]) for start in starts]
             rows = pl.concat([pl.DataFrame(schema={"row": pl.Int64, "first": pl.Int64}), *parts]).sort("row")
             if rows.height:
-                yield Late(kind="duplicate_in_file", column=name, rows=rows, example=self._value(name, rows["row"][0]))
+                example = _value(spool, name, rows["row"][0])
+                yield Late(kind="duplicate_in_file", column=name, rows=rows, example=example)
 
-    def _repeated_hashes(self, name: str) -> NDArray[np.uint64]:
-        hashes = np.concatenate(self._hashes.pop(name))
+    def _repeated_hashes(self, name: str) -> Hashes:
+        hashes = np.concatenate([np.empty(0, np.uint64), *self._hashes.pop(name)])
         hashes.sort()
         return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
-    def _later(self, name: str, hashes: NDArray[np.uint64]) -> pl.DataFrame:
+    def _suspects(self, accepted: pl.DataFrame, repeated: Mapping[str, Hashes]) -> pl.DataFrame:
+        """Row and unique values of the rows one of whose values has such a hash."""
+        values = accepted.select("row", *dict.fromkeys([*self._compared, *self._compared.values()]))
+        flags = [_has_hash(values[self._compared[name]], hashes) for name, hashes in repeated.items()]
+        return values.filter(pl.any_horizontal(flags))
+
+    def _later(self, spool: Spool, name: str, hashes: Hashes) -> pl.DataFrame:
         """Row and first row of the values with these hashes, where an earlier row has the value itself as well."""
-        suspects = pl.concat(self._suspects(frame, self._compared[name], hashes) for frame in self._spool.frames())
+        compared = self._compared[name]
+        suspects = pl.concat(
+            frame.filter(_has_hash(frame[compared], hashes) & _holds_value(compared)).select(
+                "row", pl.col(compared).alias("compared")
+            )
+            for frame in spool.frames()
+        )
         firsts = suspects.select("row", pl.col("row").min().over("compared").alias("first"))
         return firsts.filter(pl.col("row") != pl.col("first"))
 
-    def _suspects(self, values: pl.DataFrame, compared: str, hashes: NDArray[np.uint64]) -> pl.DataFrame:
-        """Row and value where the hash is one of these, which are sorted."""
-        found = values[compared].hash().to_numpy()
-        nearest = hashes[np.minimum(np.searchsorted(hashes, found), len(hashes) - 1)]
-        has_hash = pl.Series(nearest == found)
-        return values.filter(_holds_value(compared) & has_hash).select("row", pl.col(compared).alias("compared"))
 
-    def _value(self, name: str, row: int) -> str:
-        found = (frame.filter(pl.col("row") == row)[name] for frame in self._spool.frames())
-        return next(str(values[0]) for values in found if values.len())
+def _has_hash(values: pl.Series, hashes: Hashes) -> pl.Series:
+    """Which values have one of the hashes, which are sorted and at least one."""
+    found = values.hash().to_numpy()
+    nearest = hashes[np.minimum(np.searchsorted(hashes, found), hashes.size - 1)]
+    return pl.Series(nearest == found)
+
+
+def _value(spool: Spool, name: str, row: int) -> str:
+    found = (frame.filter(pl.col("row") == row)[name] for frame in spool.frames())
+    return next(str(values[0]) for values in found if values.len())
 
 
 def _holds_value(column: str) -> pl.Expr:

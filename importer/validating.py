@@ -111,14 +111,19 @@ class Validator:
                 label = self._header.label(column.name)
                 yield warning("unchecked_lookup", column=label, noun=lookup.noun)
 
-    def validate(self, block: pl.DataFrame, *, may_hold_controls: bool = True) -> Verdict:
+    def validate(
+        self, block: pl.DataFrame, *, with_controls: pl.Series | None = None, may_need_trimming: bool = True
+    ) -> Verdict:
         """Judge a block of records.
 
         Args:
             block: row, line and c0 … c(n-1), text without nulls.
-            may_hold_controls: False where it is known that no cell has a control character.
+            with_controls: the rows that may have a control character, sorted; None for all of them.
+            may_need_trimming: False where it is known that no cell begins or ends with white space.
         """
-        cells = self._cells(block, self._columns, may_hold_controls=may_hold_controls)
+        suspects = block["row"] if with_controls is None else with_controls
+        cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming)
+        cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
         rules = self._rules_to_ask(cells)
         asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
         broken = [(rule, rows) for rule, rows in zip(rules, asked, strict=True) if rows.any()]
@@ -136,7 +141,7 @@ class Validator:
             names: the format's names of the columns.
         """
         columns = [column for column in self._columns if column.name in names]
-        return self._cells(accepted, columns, may_hold_controls=False).select(_stored(columns))
+        return self._cells(accepted, columns, may_need_trimming=True).select(_stored(columns))
 
     def _rules_to_ask(self, cells: pl.DataFrame) -> list[Rule]:
         """The rules but those that no row of the block can break, because its values are short."""
@@ -147,17 +152,16 @@ class Validator:
         longest = lengths.row(0, named=True)
         return [rule for rule in self._rules if longest[rule.column] > rule.harmless_bytes]
 
-    def _cells(self, block: pl.DataFrame, columns: Sequence[Column], *, may_hold_controls: bool) -> pl.DataFrame:
-        """Row, line, and for each column: its trimmed text, what it maps to, and whether it holds controls."""
-        raw = {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
+    def _raw(self, columns: Sequence[Column]) -> dict[str, pl.Expr]:
+        return {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
+
+    def _cells(self, block: pl.DataFrame, columns: Sequence[Column], *, may_need_trimming: bool) -> pl.DataFrame:
+        """Row, line, and for each column its trimmed text and what it maps to."""
+        raw = self._raw(columns)
         texts = block.select(
             "row",
             "line",
-            *(cell.str.strip_chars().alias(name) for name, cell in raw.items()),
-            *(
-                _has_control(cell, may_hold_controls=may_hold_controls).alias(_control(name))
-                for name, cell in raw.items()
-            ),
+            *((cell.str.strip_chars() if may_need_trimming else cell).alias(name) for name, cell in raw.items()),
         )
         # Each step is its own: one expression that names another twice works it out twice.
         texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in columns)
@@ -303,8 +307,16 @@ def _mapped_name(column: Column) -> str:
     return f"{column.name}|mapped"
 
 
-def _has_control(cell: pl.Expr, *, may_hold_controls: bool) -> pl.Expr:
-    return cell.str.contains(_CONTROL) if may_hold_controls else pl.lit(value=False)
+def _control_flags(block: pl.DataFrame, raw: Mapping[str, pl.Expr], suspects: pl.Series) -> list[pl.Series]:
+    """For each column whether its cell holds a control character; looked for in the suspect rows alone."""
+    none = pl.Series("", [False]).new_from_index(0, block.height)
+    if suspects.is_empty():
+        return [none.alias(_control(name)) for name in raw]
+    is_suspect = block["row"].is_in(suspects.implode())
+    at = is_suspect.arg_true()
+    found = block.filter(is_suspect).select(cell.str.contains(_CONTROL).alias(name) for name, cell in raw.items())
+    # scatter writes into the series that it is called on.
+    return [none.clone().scatter(at, found[name]).alias(_control(name)) for name in raw]
 
 
 def _none_if_empty(text: pl.Expr) -> pl.Expr:

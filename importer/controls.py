@@ -1,0 +1,32 @@
+"""Where a text has control characters that no cell may have: category Cc but tab and line breaks."""
+
+import re
+from typing import Final
+
+import numpy as np
+
+from importer.utf8 import Bytes, Ints
+
+_CACHED_BYTES: Final = 1 << 17
+_TAB: Final = 0x09
+_LF: Final = 0x0A
+_CR: Final = 0x0D
+_C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
+
+
+def controls(data: bytes) -> Ints:
+    """The offsets of control characters in UTF-8 text, in no order."""
+    block = np.frombuffer(data, np.uint8)
+    found = [_low(block[begin : begin + _CACHED_BYTES]) + begin for begin in range(0, block.size, _CACHED_BYTES)]
+    if b"\x7f" in data:
+        found.append(np.flatnonzero(block == 0x7F))
+    if b"\xc2" in data:
+        found.append(np.fromiter((match.start() for match in _C1.finditer(data)), np.int64))
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _low(piece: Bytes) -> Ints:
+    at = np.flatnonzero(piece < 0x20)
+    what = piece[at]
+    found: Ints = at[(what != _LF) & (what != _CR) & (what != _TAB)]
+    return found

@@ -1,0 +1,23 @@
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from importer.controls import controls
+
+TEXT = st.text(alphabet=st.sampled_from([*"aé€\t\r\n\0\x07\x1f\x7f\x80\x9f\xa0\u2028"]), max_size=20)
+
+
+@given(TEXT)
+def test_controls_are_the_category_cc_but_tab_and_line_breaks(text: str) -> None:
+    expected = [
+        len(text[:place].encode())
+        for place, character in enumerate(text)
+        if unicodedata.category(character) == "Cc" and character not in "\t\r\n"
+    ]
+    assert sorted(controls(text.encode()).tolist()) == expected
+
+
+def test_controls_are_found_in_every_piece_of_a_large_text() -> None:
+    text = b"\x07".join([b"x" * 200_000] * 3)
+    assert controls(text).tolist() == [200_000, 400_001]
