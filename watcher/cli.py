@@ -12,7 +12,6 @@ import click
 from importer.format import Format
 from importer.format_file import FormatMistakesError, load_format
 from watcher.clock import utc_now
-from watcher.logs import place
 from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
 
 SOME_FAILED, REFUSED, USAGE, BUG = 1, 2, 3, 70
@@ -141,6 +140,8 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", USAGE)
     except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
+        from watcher.logs import place  # noqa: PLC0415 - structlog is a fifth of what a command has to load
+
         _fail(f"a bug has ended the command {place(error)}", BUG)
     sys.exit(code)
 
