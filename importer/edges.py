@@ -25,6 +25,7 @@ def _table(values: set[int]) -> Flags:
 _ENCODED: Final = [character.encode() for character in WHITE_SPACE]
 _FIRST: Final = _table({encoded[0] for encoded in _ENCODED} - {_LF, _CR})
 _LAST: Final = _table({encoded[-1] for encoded in _ENCODED} - {_LF, _CR})
+_LAST_OR_CR: Final = _LAST | _table({_CR})
 _LEADS_OF_TWO: Final = _table({encoded[0] for encoded in _ENCODED if len(encoded) == 2})
 _LEADS_OF_THREE: Final = _table({encoded[0] for encoded in _ENCODED if len(encoded) == 3})
 
@@ -47,17 +48,19 @@ def may_need_trimming(split: Split, grammar: Grammar) -> bool:
 def _before_white_space(block: Bytes, at: Ints) -> Ints:
     """Those of the marks behind which white space begins."""
     inner = at[:-1] if at[-1] + 1 == block.size else at
-    found: Ints = inner[_FIRST[block[inner + 1]]]
+    found: Ints = inner[_FIRST.take(block.take(inner + 1))]
     return found
 
 
 def _behind_white_space(block: Bytes, at: Ints) -> Ints:
     """Those of the marks before which white space ends; a CRLF is one of them."""
-    ends = at - ((block[at] == _LF) & (block[np.maximum(at - 1, 0)] == _CR) & (at > 0))
-    suspects = np.flatnonzero(_LAST[block[np.maximum(ends - 1, 0)]] & (ends > 0))
-    last, before, first = (block[np.maximum(ends[suspects] - distance, 0)] for distance in (1, 2, 3))
+    inner = at[1:] if at[0] == 0 else at
+    suspects = inner[_LAST_OR_CR.take(block.take(inner - 1))]
+    ends = suspects - ((block[suspects] == _LF) & (block[suspects - 1] == _CR))
+    last, before, first = (block[np.maximum(ends - distance, 0)] for distance in (1, 2, 3))
     # Other characters end like white space: e with an acute accent is C3 A9, U+2029 is E2 80 A9.
-    found: Ints = at[suspects[(last < 0x80) | _LEADS_OF_TWO[before] | _LEADS_OF_THREE[first]]]
+    is_white = _LAST[last] & ((last < 0x80) | _LEADS_OF_TWO[before] | _LEADS_OF_THREE[first])
+    found: Ints = suspects[is_white & (ends > 0)]
     return found
 
 
