@@ -1,4 +1,4 @@
-"""Engines, the tables that userdrop owns, and what differs between database products.
+"""The tables that userdrop owns, the same on every database, and how they come to be.
 
 Every table is written by one package only: `imports` and `users` by `importer.storing`, `mails` and `alerts` by
 `notifier`; `notices` are written with an import and ended by the notifier. Times are UTC, names of files are shown
@@ -7,8 +7,6 @@ forms (see `importer.model.shown_name`), and nothing here knows the columns of a
 """
 
 import datetime as dt
-import errno
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -31,26 +29,12 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    create_engine,
-    event,
     inspect,
-    text,
 )
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
-    TimeoutError,  # noqa: A004 - no connection was free
-)
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from importer.engines import is_missing_right, shortcomings, take_turns
 from importer.format import Format, comparison_column, unique_columns
-
-_FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
-BUSY_SECONDS = 60
-"""How long a writer waits for SQLite's write lock; leases of mails outlast it."""
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -208,76 +192,36 @@ def user_table(format_: Format) -> Table:
     return table
 
 
-def make_engine(url: str) -> Engine:
-    """An engine whose transactions hold what the protocol needs.
-
-    On SQLite: WAL, `synchronous=FULL` (NORMAL loses commits at a power loss), and `BEGIN IMMEDIATE`, because a
-    deferred transaction that upgrades fails at once whatever the timeout is. See `reading_engine` for readers.
-    """
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
 class UnusableDatabaseError(Exception):
     """What is in the database does not go together with this version, or with the format; it says what to do."""
-
-
-def is_outage(error: Exception) -> bool:
-    """Whether the database or the disk failed us, rather than a statement or one file: then trying again helps."""
-    if isinstance(error, DBAPIError):
-        return not isinstance(error, DataError | IntegrityError | ProgrammingError | NotSupportedError)
-    if isinstance(error, OSError):
-        return error.errno not in _FAULTS_OF_ONE_FILE
-    return isinstance(error, TimeoutError)
-
-
-def reading_engine(engine: Engine) -> Engine:
-    """The same database for transactions that only read: on SQLite they never wait for a writer."""
-    return engine.execution_options(sqlite_begin="DEFERRED")
-
-
-def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - the driver's own type
-    del record
-    connection.isolation_level = None  # the driver's implicit BEGIN is deferred; ours is sent by _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    (mode,) = cursor.fetchone()
-    (synchronous,) = cursor.execute("PRAGMA synchronous").fetchone()
-    cursor.close()
-    if (mode, synchronous) not in {("wal", 2), ("memory", 2)}:
-        message = f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; it needs wal and 2 (FULL)"
-        raise RuntimeError(message)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
-    connection.exec_driver_sql(f"BEGIN {mode}")
 
 
 def migrate(engine: Engine, format_: Format) -> None:
     """Bring the database to this version's tables, and `users` to the format's columns, in one transaction.
 
     Raises:
-        UnusableDatabaseError: it was made by a newer version, or its users are not as unique as the format says.
-        sqlalchemy.exc.SQLAlchemyError: it cannot be reached, or is not ours to change.
+        UnusableDatabaseError: it was made by a newer version, is not ours to change, may lose what is committed, or
+            its users are not as unique as the format says.
+        sqlalchemy.exc.SQLAlchemyError: it cannot be reached.
     """
     config = Config()
     config.set_main_option("script_location", "importer:migrations")
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('userdrop migrations'))"))
-        config.attributes["connection"] = connection
-        try:
+    try:
+        with engine.begin() as connection:
+            take_turns(connection, "migrations")
+            if mistakes := shortcomings(connection):
+                raise UnusableDatabaseError("; ".join(mistakes))
+            config.attributes["connection"] = connection
             command.upgrade(config, "head")
-        except CommandError:
-            message = "the database was made by a newer userdrop: install that version, or use another database"
-            raise UnusableDatabaseError(message) from None
-        fit_users(connection, format_)
+            fit_users(connection, format_)
+    except CommandError:
+        message = "the database was made by a newer userdrop: install that version, or use another database"
+        raise UnusableDatabaseError(message) from None
+    except ProgrammingError as error:
+        if not is_missing_right(error):
+            raise
+        message = "the database's user may not make or change tables: see deploy/postgresql.sql"
+        raise UnusableDatabaseError(message) from None
 
 
 def fit_users(connection: Connection, format_: Format) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from importer import claiming
 from importer.archiving import put_into_bak
 from importer.claiming import ChangedWhileTakenError, Copied, UnreadableError
-from importer.database import is_outage, migrate
+from importer.database import migrate
+from importer.engines import is_outage
 from importer.examining import Source, examine
 from importer.format import Format
 from importer.ledger import Entry

@@ -1,7 +1,7 @@
 """Accepted rows → users, set by set: staged in a temporary table, checked against the stored users, merged.
 
-A null keeps the stored value, CLEAR empties it. All statements are SQLAlchemy's, so that SQLite and PostgreSQL run
-the same ones.
+A null keeps the stored value, CLEAR empties it. SQLite and PostgreSQL run the same statements; what differs between
+them is in `importer.engines`.
 """
 
 import datetime as dt
@@ -35,6 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateTable, DropTable
 
+from importer.engines import load, loaded, staging
 from importer.examining import Examination
 from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim, Counts
@@ -54,21 +55,19 @@ class Staging:
         self.table = Table(
             "staged",
             MetaData(),
-            Column("row", Integer, primary_key=True),
+            Column("row", Integer, primary_key=True, autoincrement=False),
             *(Column(name, Text) for name in self.columns),
             prefixes=["TEMPORARY"],
         )
-        with connection.execution_options(sqlite_begin="DEFERRED").begin():
+        with staging(connection):
             connection.execute(DropTable(self.table, if_exists=True))
             connection.execute(CreateTable(self.table))
             for frame in examination.accepted():
-                self._load(connection, frame)
-        connection.execution_options(sqlite_begin="IMMEDIATE")
-
-    def _load(self, connection: Connection, frame: pl.DataFrame) -> None:
-        for rows in frame.drop("line").iter_slices(_STAGED_ROWS):
-            if rows.height:
-                connection.execute(insert(self.table), rows.to_dicts())
+                for rows in frame.drop("line").iter_slices(_STAGED_ROWS):
+                    if rows.height:
+                        load(connection, self.table, rows)
+            if self.columns:
+                loaded(connection, self.table, unique_columns(format_)[format_.key])
 
 
 class Conflicts:

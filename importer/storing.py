@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from importer.archiving import BAK, archive_names
 from importer.claiming import Copied
-from importer.database import LOOKUP_TABLES, imports, notices, reading_engine, user_table
+from importer.database import LOOKUP_TABLES, imports, notices, user_table
+from importer.engines import reading_engine, take_turns
 from importer.examining import Examination
 from importer.format import Format, Lookup
 from importer.ledger import (
@@ -43,7 +44,7 @@ class Store:
     """The database as the importer sees it.
 
     Args:
-        engine: see `importer.database.make_engine`; already migrated.
+        engine: see `importer.engines.make_engine`; already migrated.
         format_: the columns of `users`.
     """
 
@@ -90,6 +91,7 @@ class Store:
     def rename_archive(self, claim: Claim, at: dt.datetime) -> None:
         """Give an import other names in bak, because somebody else's file has taken them."""
         with self._engine.begin() as connection:
+            _take_turns(connection, claim.client)
             row = connection.execute(select(imports).where(imports.c.claim_id == claim.id)).one()
             archive, report = self._names(connection, claim, at)
             names = {"archive": archive, "report": report if row.report else None}
@@ -122,6 +124,7 @@ class Store:
         with self._engine.connect() as connection:
             staging = Staging(connection, self._format, examination)
             with connection.begin():
+                _take_turns(connection, claim.client)
                 examination.fail(Conflicts(connection, self._users, staging, self._format, claim.client).drop())
                 if examination.counts.failed:
                     write_report(examination)
@@ -153,6 +156,7 @@ class Store:
         """
         content = copied or NOTHING
         with self._engine.begin() as connection:
+            _take_turns(connection, claim.client)
             archive, _ = self._names(connection, claim, at)
             done = Refused(claim=claim, refusal=refusal, sha256=content.sha256, seconds=seconds, archive=archive)
             why = {"refusal_code": refusal.code, "refusal_message": refusal.summarised().message, "seconds": seconds}
@@ -166,6 +170,7 @@ class Store:
     def supersede(self, claim: Claim, *, at: dt.datetime) -> Superseded:
         """Record that a file changed while it was taken, and that a newer one of its name has come since."""
         with self._engine.begin() as connection:
+            _take_turns(connection, claim.client)
             archive, _ = self._names(connection, claim, at)
             write_entry(connection, entry_values(claim, "superseded", NOTHING, archive, at))
             write_notice(connection, plain_notice(claim, NoticeKind.SUPERSEDED, Audience.CLIENT, archive), at)
@@ -180,6 +185,7 @@ class Store:
     def notify(self, notice: Notice, *, once: str, at: dt.datetime) -> None:
         """Store a notice about a file that was not claimed, unless that was done under the same `once` before."""
         with self._engine.begin() as connection:
+            _take_turns(connection, notice.client)
             told = connection.execute(select(notices.c.id).where(notices.c.once == once)).first()
             if told is None:
                 write_notice(connection, notice, at, once=once)
@@ -193,3 +199,8 @@ class Store:
         taken = {name for row in connection.execute(promised) for name in row}
         bak = claim.directory / BAK
         return archive_names(claim.name, at, lambda name: name in taken or os.path.lexists(bak / name))
+
+
+def _take_turns(connection: Connection, client: str) -> None:
+    """What a transaction found of a client stays true until its end: owners of unique values, names in bak."""
+    take_turns(connection, f"client {client}")

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 from sqlalchemy import Engine
 
-from importer.database import BUSY_SECONDS
+from importer.engines import BUSY_SECONDS
 from notifier import alerting, outbox
 from notifier.alerts import Alerts
 from notifier.letters import Letters

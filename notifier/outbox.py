@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, or_, select, true, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database import alerts, imports, mails, notices, reading_engine
+from importer.database import alerts, imports, mails, notices
+from importer.engines import reading_engine
 from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
 from notifier.alerting import told
 from notifier.letters import Letters

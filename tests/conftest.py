@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from importer.engines import make_engine
 from tests.servers.ftps import FtpsServer, reachable_directory, vsftpd
+from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.smtp import SmtpServer, smtp_server
 
 
@@ -32,3 +35,27 @@ def smtp(tmp_path: Path) -> Iterator[SmtpServer]:
     """A mail server with STARTTLS and without login, whose `faults` a test may set and take away."""
     with smtp_server(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server, one for each process of the tests."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database of each kind that userdrop works on."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'userdrop.db'}"
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.url()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """The same, without tables, as the service works on it."""
+    made = make_engine(database_url)
+    yield made
+    made.dispose()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from importer.claiming import fingerprint
-from importer.database import make_engine
+from importer.engines import make_engine
 from importer.importing import Importer
 from importer.model import Returned
 from tests.importing import LIMITS, PEOPLE, Site, clock

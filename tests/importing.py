@@ -17,7 +17,8 @@ from sqlalchemy import Engine, Table, select
 
 from importer.archiving import BAK
 from importer.claiming import fingerprint
-from importer.database import imports, make_engine, migrate, notices, user_table
+from importer.database import imports, migrate, notices, user_table
+from importer.engines import make_engine
 from importer.examining import Examination, Source, examine
 from importer.format import Format
 from importer.format_file import load_format, parse_format

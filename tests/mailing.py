@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select
 
-from importer.database import imports, mails, make_engine, metadata, notices
+from importer.database import imports, mails, metadata, notices
+from importer.engines import make_engine
 from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
 from notifier.letters import Letters
 from notifier.model import Addresses

@@ -1,21 +1,38 @@
-"""Databases that this version cannot work with are told apart from outages."""
+"""Databases that this version cannot work with are told apart from outages; what differs between the two kinds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, make_url, select, text
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
+from sqlalchemy.schema import CreateTable
 
-from importer.database import UnusableDatabaseError, is_outage, make_engine, migrate
+from importer.claiming import Copied
+from importer.database import UnusableDatabaseError, migrate
+from importer.engines import is_outage, load, loaded, make_engine, take_turns, what_failed
 from importer.format_file import parse_format
+from importer.model import Claim
+from importer.storing import Store
+from tests.importing import NOW, PEOPLE, examined
+from tests.servers.postgresql import PostgresqlServer
 
+INSTALLATION = Path(__file__).parents[1] / "deploy" / "postgresql.sql"
 PLAIN = 'key = "uid"\n[columns.uid]\n[columns.badge]\n'
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    made = make_engine(f"sqlite:///{tmp_path / 'users.db'}")
-    migrate(made, parse_format(PLAIN))
-    return made
+def engine(engine: Engine) -> Engine:
+    migrate(engine, parse_format(PLAIN))
+    return engine
+
+
+@pytest.fixture
+def plain(postgresql: PostgresqlServer) -> Iterator[Engine]:
+    made = make_engine(postgresql.url())
+    yield made
+    made.dispose()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(engine: Engine) -> None:
@@ -36,6 +53,101 @@ def test_users_that_share_what_is_to_be_unique_are_named_by_the_column(engine: E
         )
     with pytest.raises(UnusableDatabaseError, match="share a badge"):
         migrate(engine, parse_format(PLAIN + "unique = true\n"))
+
+
+def test_a_server_that_may_lose_commits_is_refused(plain: Engine) -> None:
+    with plain.begin() as connection:
+        connection.exec_driver_sql(f'ALTER DATABASE "{plain.url.database}" SET synchronous_commit = off')
+    plain.dispose()
+    with pytest.raises(UnusableDatabaseError, match="synchronous_commit is off"):
+        migrate(plain, parse_format(PLAIN))
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(plain: Engine) -> None:
+    with plain.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc TEMPLATE template0")
+    latin = make_engine(plain.url.set(database="latin").render_as_string(hide_password=False))
+    with pytest.raises(UnusableDatabaseError, match="encoding is LATIN1"):
+        migrate(latin, parse_format(PLAIN))
+    latin.dispose()
+
+
+def test_a_user_without_the_right_to_make_tables_is_told_so(plain: Engine) -> None:
+    with plain.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE stranger LOGIN")
+    stranger = make_engine(plain.url.set(username="stranger").render_as_string(hide_password=False))
+    with pytest.raises(UnusableDatabaseError, match="may not make or change tables"):
+        migrate(stranger, parse_format(PLAIN))
+    stranger.dispose()
+
+
+def test_the_role_and_the_database_of_the_installation_are_enough_and_nobody_elses(
+    tmp_path: Path, postgresql: PostgresqlServer
+) -> None:
+    postgresql.run_script(INSTALLATION)
+    ours = make_url(postgresql.url()).set(username="userdrop", database="userdrop")
+    engine = make_engine(ours.render_as_string(hide_password=False))
+    migrate(engine, PEOPLE)
+    with examined("uid\nU1\n,\n") as examination:
+        claim = Claim(id="claim", client="acme", directory=tmp_path, name="people.csv")
+        copied = Copied(size=1, sha256="")
+        done = Store(engine, PEOPLE).import_users(
+            claim, copied, examination, at=NOW, seconds=lambda: 1.0, write_report=lambda _: None
+        )
+    assert done.counts.inserted == 1
+    with engine.begin() as connection:
+        assert (
+            connection.exec_driver_sql("SELECT schemaname FROM pg_tables WHERE tablename = 'users'").scalar()
+            == "userdrop"
+        )
+    with engine.connect() as connection, pytest.raises(ProgrammingError, match="permission denied"):
+        connection.exec_driver_sql("CREATE ROLE other")
+    engine.dispose()
+
+
+def test_a_server_that_is_away_is_an_outage(tmp_path: Path) -> None:
+    engine = make_engine(f"postgresql+psycopg://me@/users?host={tmp_path}")
+    with pytest.raises(OperationalError) as caught:
+        migrate(engine, parse_format(PLAIN))
+    assert is_outage(caught.value)
+
+
+STAGED = Table("staged", MetaData(), Column("row", Integer), Column("order", Text), prefixes=["TEMPORARY"])
+
+
+def test_an_empty_text_and_a_null_are_loaded_as_what_they_are(engine: Engine) -> None:
+    texts = ["", None, " ", "\r", "a\nb", "\r\n", "\\.", '"', ","]
+    with engine.begin() as connection:
+        connection.execute(CreateTable(STAGED))
+        load(connection, STAGED, pl.DataFrame({"row": range(len(texts)), "order": texts}))
+        loaded(connection, STAGED, "order")
+        assert [*connection.execute(select(STAGED.c.order).order_by(STAGED.c.row)).scalars()] == texts
+
+
+def test_what_cannot_be_loaded_is_no_outage(plain: Engine) -> None:
+    with plain.begin() as connection:
+        connection.execute(CreateTable(STAGED))
+        with pytest.raises(DataError) as caught:
+            load(connection, STAGED, pl.DataFrame({"row": [1], "order": ["\0"]}))
+    assert not is_outage(caught.value)
+
+
+def test_transactions_that_take_turns_wait_for_each_other(plain: Engine) -> None:
+    with plain.begin() as first, plain.begin() as second:
+        second.exec_driver_sql("SET LOCAL lock_timeout = 1")
+        take_turns(first, "client a")
+        take_turns(second, "client b")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            take_turns(second, "client a")
+
+
+def test_what_failed_is_told_without_what_users_wrote(plain: Engine) -> None:
+    with plain.begin() as connection:
+        connection.execute(CreateTable(STAGED))
+        with pytest.raises(DataError) as caught:
+            load(connection, STAGED, pl.DataFrame({"row": [1], "order": ["hunter2\0"]}))
+    assert "CONTEXT" in str(caught.value)
+    assert what_failed(caught.value) == 'DataError: invalid byte sequence for encoding "UTF8": 0x00'
 
 
 @pytest.mark.parametrize(("number", "expected"), [(28, True), (30, True), (5, False), (95, False)])

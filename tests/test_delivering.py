@@ -13,7 +13,8 @@ from sqlalchemy import Engine, event, update
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from importer.database import mails, make_engine
+from importer.database import mails
+from importer.engines import make_engine
 from importer.model import Audience
 from notifier import outbox
 from notifier.alerting import is_open

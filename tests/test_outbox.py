@@ -1,4 +1,4 @@
-"""Notices, mails and alerts in a real SQLite file."""
+"""Notices, mails and alerts in a real SQLite file and in a real PostgreSQL."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event, select
 
-from importer.database import notices
+from importer.database import mails, metadata, notices
+from importer.engines import make_engine
 from importer.model import Audience
 from notifier import outbox
 from notifier.messages import Packing, build, pack
 from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Occasion, Queued, StoredMail
-from tests.mailing import ADDRESSES, LETTERS, NOW, REPORT, database, failed_rows, queue, refused, store, store_import
+from tests.mailing import ADDRESSES, LETTERS, NOW, REPORT, failed_rows, queue, refused, store, store_import
+from tests.servers.postgresql import PostgresqlServer
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return database(tmp_path)
+def engine(engine: Engine) -> Engine:
+    metadata.create_all(engine)
+    return engine
 
 
 def _form(engine: Engine, *, gather: timedelta = timedelta(0), addresses: Addresses = ADDRESSES) -> list[Queued]:
@@ -110,6 +113,17 @@ def test_a_leased_mail_is_nobody_elses_until_the_lease_ends(engine: Engine) -> N
     assert len(_lease(engine)) == 1
     assert _lease(engine, minutes=14, seconds=59) == []
     assert len(_lease(engine, minutes=15)) == 1
+
+
+def test_senders_that_look_at_once_take_mails_of_their_own_and_do_not_wait(postgresql: PostgresqlServer) -> None:
+    engine = make_engine(postgresql.url())
+    metadata.create_all(engine)
+    store(engine, failed_rows(1, client="a"), failed_rows(2, client="b"))
+    _form(engine)
+    with engine.begin() as other:
+        (taken,) = other.execute(select(mails.c.id).order_by(mails.c.id).limit(1).with_for_update()).scalars()
+        assert [mail.id for mail in _lease(engine)] == [taken + 1]
+    engine.dispose()
 
 
 def test_a_released_mail_is_free_at_once(engine: Engine) -> None:

@@ -234,6 +234,28 @@ def test_a_secret_that_cannot_be_read_is_a_mistake(environment: Environment, tmp
     assert undecodable.endswith("not UTF-8 text")
 
 
+@pytest.mark.parametrize("beginning", ["sqlite://", "sqlite+pysqlite://", "postgresql+psycopg://"])
+def test_the_url_alone_chooses_the_database(environment: Environment, beginning: str) -> None:
+    url = f"{beginning}/users"
+    assert environment.load(DATABASE_URL=url).database == url
+
+
+@pytest.mark.parametrize(
+    "beginning", ["postgresql://", "postgres://", "postgresql+asyncpg://", "postgresql+psycopg2://"]
+)
+def test_a_postgresql_url_of_another_driver_is_told_how_to_begin(environment: Environment, beginning: str) -> None:
+    (mistake,) = environment.mistakes(DATABASE_URL=f"{beginning}me:{SECRET}@db/users")
+    assert mistake == "USERDROP_DATABASE_URL: should begin with postgresql+psycopg://"
+
+
+@pytest.mark.parametrize("url", ["users.db", "mysql://me@db/users", "sqlite+aiosqlite:///users.db"])
+def test_a_url_of_another_database_is_told_what_is_known(environment: Environment, url: str) -> None:
+    (mistake,) = environment.mistakes(DATABASE_URL=url)
+    assert mistake.endswith(
+        "sqlite:////var/lib/userdrop/userdrop.db or postgresql+psycopg://user:password@host/database"
+    )
+
+
 def test_a_secret_given_twice_is_a_mistake(environment: Environment, tmp_path: Path) -> None:
     path = secret_file(tmp_path / "password", SECRET)
     (mistake,) = environment.mistakes(SMTP_PASSWORD=SECRET, SMTP_PASSWORD_FILE=path)

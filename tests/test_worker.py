@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import select, text
 
 from importer.claiming import fingerprint
-from importer.database import make_engine, user_table
+from importer.database import user_table
+from importer.engines import make_engine
 from importer.format import Column, Format
 from importer.format_file import load_format
 from importer.model import (

@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
-from importer.database import make_engine
+from importer.engines import make_engine
 from importer.format import Format
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
@@ -179,7 +179,7 @@ class Service:
             pid=os.getpid(),
             upload_dir=str(settings.upload_dir),
             interval_minutes=settings.interval_minutes,
-            database=make_url(settings.database).render_as_string(hide_password=True),
+            database=_without_login(settings.database),
             format_file=None if settings.format_file is None else str(settings.format_file),
         )
         if settings.smtp_host is None:
@@ -237,6 +237,13 @@ def make_directories(settings: Settings) -> None:
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.smtp_host is None:
         settings.mail_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _without_login(url: str) -> str:
+    """Which database it is; options are left out too, as one of them may be a password."""
+    given = make_url(url)
+    named = URL.create(given.drivername, host=given.host, port=given.port, database=given.database)
+    return named.render_as_string()
 
 
 def _directory(settings: Settings) -> Path:

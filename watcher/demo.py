@@ -13,7 +13,8 @@ from rich.table import Table
 from sqlalchemy import select
 
 from importer.archiving import BAK
-from importer.database import make_engine, reading_engine, user_table
+from importer.database import user_table
+from importer.engines import make_engine, reading_engine
 from importer.format import Format
 from importer.format_file import load_format
 from watcher.app import Service, make_directories

@@ -55,14 +55,18 @@ def _known_database(value: SecretStr) -> SecretStr:
     from sqlalchemy.engine import make_url  # noqa: PLC0415 - most commands need no database, and start faster without
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
+    from importer.engines import DRIVERS  # noqa: PLC0415
+
     try:
         url = make_url(value.get_secret_value())
     except ArgumentError:
         url = None
-    if url is None or url.get_backend_name() != "sqlite":
-        message = "should be a database URL like sqlite:////var/lib/userdrop/userdrop.db"
-        raise ValueError(message)
-    return value
+    if url is not None and url.drivername in DRIVERS:
+        return value
+    known = "sqlite:////var/lib/userdrop/userdrop.db or postgresql+psycopg://user:password@host/database"
+    is_other_driver = url is not None and url.get_backend_name() in {"postgres", "postgresql"}
+    message = "should begin with postgresql+psycopg://" if is_other_driver else f"should be a database URL like {known}"
+    raise ValueError(message)
 
 
 _Address = Annotated[str, AfterValidator(_address)]
@@ -89,7 +93,8 @@ class Settings(BaseSettings):
         description="From and Reply-To of every mail, and who gets every alert",
     )
     database_url: Annotated[SecretStr, AfterValidator(_known_database)] | None = Field(
-        default=None, description="the database (SQLAlchemy URL); by default SQLite in the state directory"
+        default=None,
+        description="the database (sqlite:///… or postgresql+psycopg://…); by default SQLite in the state directory",
     )
     state_dir: Path = Field(default=Path("var/state"), description="the service's own directory: database and lock")
     mail_dir: Path = Field(

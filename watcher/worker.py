@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, assert_never, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database import UnusableDatabaseError, is_outage
+from importer.database import UnusableDatabaseError
+from importer.engines import is_outage, what_failed
 from importer.format import Format
 from importer.model import Fingerprint, Imported, Notice, Outcome, Refused, Superseded
 from watcher.clock import elapsed, utc_now
@@ -235,7 +236,7 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
 
 
 def _importer(config: WorkerConfig) -> "Importer":
-    from importer.database import make_engine  # noqa: PLC0415 - polars is met in the child only
+    from importer.engines import make_engine  # noqa: PLC0415 - polars is met in the child only
     from importer.importing import Clock, Importer  # noqa: PLC0415
     from importer.reading import Limits  # noqa: PLC0415
 
@@ -292,10 +293,10 @@ def _prepare(importer: "Importer", config: WorkerConfig) -> None:
 
 
 def _detail(error: SQLAlchemyError | OSError) -> str:
-    """What failed, without a statement or its parameters, which hold customers' data."""
+    """What failed, without customers' data."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return f"{type(error).__name__}: {getattr(error, 'orig', None) or ''}".strip(": ")
+    return what_failed(error)
 
 
 def _silence() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine, NullPool, create_engine, text
+
 from tests.e2e.files import CANARY
 from tests.servers.ftps import FtpsServer
 from tests.servers.service import RUN, Event, Service, running_service
@@ -28,6 +30,7 @@ class House:
         self.state = root / "state"
         self.mail = root / "mail"
         self.database = self.state / "userdrop.db"
+        self.engine: Engine | None = None
         self.upload.mkdir()
         self._settings = {
             "USERDROP_UPLOAD_DIR": str(self.upload),
@@ -55,6 +58,11 @@ class House:
     def reads_log_of(self, server: FtpsServer) -> None:
         """Have the log of an FTP server read."""
         self._settings |= {"USERDROP_VSFTPD_LOG": str(server.log), "USERDROP_VSFTPD_LOG_ROOT": "/"}
+
+    def keeps_users_in(self, url: str) -> None:
+        """Have another database used than SQLite in the state directory."""
+        self._settings |= {"USERDROP_DATABASE_URL": url}
+        self.engine = create_engine(url, poolclass=NullPool)
 
     def drop(self, name: str, content: bytes) -> None:
         """Put a file into the upload directory at one stroke, for tests that are not about its coming."""
@@ -95,6 +103,9 @@ class House:
 
     def records(self, query: str) -> list[Record]:
         """What a query finds in the service's database; nothing before there is one."""
+        if self.engine is not None:
+            with self.engine.connect() as connected:
+                return [dict(row) for row in connected.execute(text(query)).mappings()]
         if not self.database.exists():
             return []
         with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:

@@ -1,0 +1,205 @@
+"""Engines, and all that differs between SQLite and PostgreSQL. Everything else is one set of statements for both.
+
+The URL alone chooses the database: `sqlite:///…` or `postgresql+psycopg://…`.
+"""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+from sqlalchemy import Connection, Engine, Index, Table, create_engine, event, make_url, text
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+    TimeoutError,  # noqa: A004 - no connection was free
+)
+from sqlalchemy.pool import ConnectionPoolEntry
+
+DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
+"""What a database URL may begin with."""
+
+BUSY_SECONDS = 60
+"""How long a writer waits for SQLite's write lock; leases of mails outlast it."""
+
+_CONNECT_SECONDS = 10
+_FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
+_MISSING_RIGHT = "42501"
+_LIMIT_EXCEEDED = "54"
+
+
+class Rows(Protocol):
+    """The rows to load, as a polars frame has them; this module is met by the parent, which never imports polars."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Their names in order."""
+        ...
+
+    @property
+    def iter_rows(self) -> Callable[[], Iterator[tuple[Any, ...]]]:
+        """Gives a tuple for each row."""
+        ...
+
+    @property
+    def write_csv(self) -> Callable[..., str]:
+        """Gives them as CSV in which an empty text stands in quotes and a null does not."""
+        ...
+
+
+def make_engine(url: str) -> Engine:
+    """An engine whose transactions hold what the protocol needs.
+
+    On SQLite: WAL, `synchronous=FULL` (NORMAL loses commits at a power loss), and `BEGIN IMMEDIATE`, because a
+    deferred transaction that upgrades fails at once whatever the timeout is. See `reading_engine` for readers.
+    PostgreSQL's own defaults hold it, which `shortcomings` makes sure of.
+    """
+    if make_url(url).get_backend_name() == "postgresql":
+        return _postgresql(url)
+    engine = create_engine(url)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(url: str) -> Engine:
+    ours = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "client_encoding": "utf8",
+        "application_name": "userdrop",
+    }
+    given = make_url(url).query
+    return create_engine(
+        url,
+        # A connection that the server has closed meanwhile is no outage.
+        pool_pre_ping=True,
+        # Plans are made for the staged rows of the day, and poolers between us and the server know no prepared ones.
+        connect_args={name: value for name, value in ours.items() if name not in given} | {"prepare_threshold": None},
+    )
+
+
+def reading_engine(engine: Engine) -> Engine:
+    """The same database for transactions that only read: on SQLite they never wait for a writer."""
+    return engine.execution_options(sqlite_begin="DEFERRED")
+
+
+def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - the driver's own type
+    del record
+    connection.isolation_level = None  # the driver's implicit BEGIN is deferred; ours is sent by _begin_sqlite
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    (mode,) = cursor.fetchone()
+    (synchronous,) = cursor.execute("PRAGMA synchronous").fetchone()
+    cursor.close()
+    if (mode, synchronous) not in {("wal", 2), ("memory", 2)}:
+        message = f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; it needs wal and 2 (FULL)"
+        raise RuntimeError(message)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database or the disk failed us, rather than a statement or one file: then trying again helps."""
+    if isinstance(error, DBAPIError):
+        # Such as a value that is too long for an index, which psycopg calls operational.
+        is_limit = _sqlstate(error).startswith(_LIMIT_EXCEEDED)
+        return not is_limit and not isinstance(error, DataError | IntegrityError | ProgrammingError | NotSupportedError)
+    if isinstance(error, OSError):
+        return error.errno not in _FAULTS_OF_ONE_FILE
+    return isinstance(error, TimeoutError)
+
+
+def what_failed(error: SQLAlchemyError) -> str:
+    """The kind of error and the driver's words, without the statement and its parameters, which hold users' data.
+
+    PostgreSQL's further words are left out as well: they quote the row.
+    """
+    driver = getattr(error, "orig", None)
+    words = getattr(getattr(driver, "diag", None), "message_primary", None) or driver or ""
+    return f"{type(error).__name__}: {words}".strip(": ")
+
+
+def is_missing_right(error: DBAPIError) -> bool:
+    """Whether the database's user may not do what was asked."""
+    return _sqlstate(error) == _MISSING_RIGHT
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's code of an error, empty elsewhere. Source: its appendix of error codes."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def shortcomings(connection: Connection) -> list[str]:
+    """Why the database cannot be relied on, a sentence each; SQLite's connections look after that themselves."""
+    if connection.dialect.name != "postgresql":
+        return []
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    commit = connection.execute(text("SHOW synchronous_commit")).scalar_one()
+    found = []
+    if encoding != "UTF8":
+        found.append(f"the database's encoding is {encoding}: make one with ENCODING 'UTF8'")
+    if commit == "off":
+        found.append("synchronous_commit is off, so commits may be lost: switch it on for the database or its user")
+    return found
+
+
+def take_turns(connection: Connection, what: str) -> None:
+    """Let one transaction at a time do something; the others wait here until it ends.
+
+    SQLite's write lock, which every transaction holds that may write, does that already.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
+        connection.execute(lock, {"what": f"userdrop {what}"})
+
+
+@contextmanager
+def staging(connection: Connection) -> Iterator[None]:
+    """A transaction that fills temporary tables, for which no write lock is needed."""
+    with connection.execution_options(sqlite_begin="DEFERRED").begin():
+        yield
+    connection.execution_options(sqlite_begin="IMMEDIATE")
+
+
+def load(connection: Connection, table: Table, rows: Rows) -> None:
+    """Add rows to a table by the fastest way that the driver has.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database failed or refuses a value.
+    """
+    names = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in rows.columns)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, f"COPY {table.name} ({names}) FROM STDIN (FORMAT csv)", rows)
+        return
+    marks = ", ".join("?" * len(rows.columns))
+    # Tuples past SQLAlchemy's own parameters, which are a dict for each row.
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", [*rows.iter_rows()])  # noqa: S608 - names are quoted
+
+
+def _copy(connection: Connection, statement: str, rows: Rows) -> None:
+    driver = connection.dialect.loaded_dbapi.Error
+    try:
+        with cast("Any", connection.connection.cursor()) as cursor, cursor.copy(statement) as copy:
+            copy.write(rows.write_csv(include_header=False))
+    except driver as error:
+        raise DBAPIError.instance(statement, None, error, driver, dialect=connection.dialect) from error
+
+
+def loaded(connection: Connection, table: Table, key: str) -> None:
+    """Tell the planner what the loaded table holds.
+
+    PostgreSQL knows nothing of a new table and compares each row with every other where it expects few; SQLite makes
+    the indexes that it needs by itself.
+    """
+    if connection.dialect.name == "postgresql":
+        Index(f"ix_{table.name}_key", table.c[key]).create(connection)
+        connection.execute(text(f"ANALYZE {table.name}"))
