@@ -75,6 +75,8 @@ def _postgresql(url: str) -> Engine:
     given = make_url(url).query
     return create_engine(
         url,
+        # Who waits for others' transactions sees afterwards what they wrote, whatever the server's default is.
+        isolation_level="READ COMMITTED",
         # A connection that the server has closed meanwhile is no outage.
         pool_pre_ping=True,
         # Plans are made for the staged rows of the day, and poolers between us and the server know no prepared ones.

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, or_
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer.database import alerts, imports, mails, notices
-from importer.engines import reading_engine
+from importer.engines import reading_engine, take_turns
 from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
 from notifier.alerting import told
 from notifier.letters import Letters
@@ -91,6 +91,7 @@ def form(
     if not _anything_pending(engine):
         return []
     with engine.begin() as connection:
+        take_turns(connection, "forming of mails")
         formed: list[Queued] = []
         for group in _pending(connection):
             if not _is_gathered([row.created_at for row in group], now, gather, gather_at_most):

@@ -97,13 +97,6 @@ def report_rows(report: bytes, separator: str = ",") -> list[list[str]]:
     return list(csv.reader(io.StringIO(report.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True))
 
 
-def database(directory: Path, format_: Format = PEOPLE) -> Engine:
-    """A new SQLite file, migrated."""
-    engine = make_engine(f"sqlite:///{directory / 'userdrop.db'}")
-    migrate(engine, format_)
-    return engine
-
-
 def rows_of(engine: Engine, table: Table) -> list[dict[str, Any]]:
     """Every row of a table, in the order of its key."""
     with engine.begin() as connection:
@@ -176,12 +169,14 @@ class Site:
         return sorted(str(path.relative_to(self.directory)) for path in paths)
 
 
-def make_site(place: Path, format_: Format = PEOPLE) -> Site:
-    """An empty upload directory and an empty database, in directories of their own."""
+def make_site(place: Path, format_: Format = PEOPLE, url: str | None = None) -> Site:
+    """An empty upload directory and an empty database (by default SQLite), in directories of their own."""
     directory, state = place / "upload", place / "state"
     directory.mkdir()
     state.mkdir()
-    return Site(directory=directory, engine=database(state, format_), format=format_)
+    engine = make_engine(url or f"sqlite:///{state / 'userdrop.db'}")
+    migrate(engine, format_)
+    return Site(directory=directory, engine=engine, format=format_)
 
 
 @contextmanager
