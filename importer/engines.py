@@ -24,7 +24,7 @@ DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 """What a database URL may begin with."""
 
 BUSY_SECONDS = 60
-"""How long a writer waits for SQLite's write lock; leases of mails outlast it."""
+"""How long a writer waits for another one; leases of mails outlast it."""
 
 _CONNECT_SECONDS = 10
 _FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
@@ -155,11 +155,16 @@ def shortcomings(connection: Connection) -> list[str]:
 
 
 def take_turns(connection: Connection, what: str) -> None:
-    """Let one transaction at a time do something; the others wait here until it ends.
+    """Let one transaction at a time do something; the others wait here until it ends, a minute at most.
 
     SQLite's write lock, which every transaction holds that may write, does that already.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the minute is over, or the database failed.
     """
     if connection.dialect.name == "postgresql":
+        bound = text("SELECT set_config('lock_timeout', :milliseconds, true)")
+        connection.execute(bound, {"milliseconds": str(BUSY_SECONDS * 1000)})
         lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
         connection.execute(lock, {"what": f"userdrop {what}"})
 

@@ -68,8 +68,9 @@ class Store:
         return replace(self._format, lookups=lookups)
 
     def entry(self, claim: Claim) -> Entry | None:
-        """The ledger's entry of a claim, None where it was never committed."""
+        """The ledger's entry of a claim, None where it was never committed and never will be."""
         with reading_engine(self._engine).begin() as connection:
+            _take_turns(connection, claim.client)
             row = connection.execute(select(imports).where(imports.c.claim_id == claim.id)).one_or_none()
         return None if row is None else entry_of(row, claim.name)
 
@@ -81,6 +82,7 @@ class Store:
             .order_by(imports.c.claim_id)
         )
         with reading_engine(self._engine).begin() as connection:
+            _take_turns(connection, client)
             return [entry_of(row, row.file) for row in connection.execute(pending)]
 
     def mark_archived(self, claim: Claim, at: dt.datetime) -> None:
@@ -202,5 +204,8 @@ class Store:
 
 
 def _take_turns(connection: Connection, client: str) -> None:
-    """What a transaction found of a client stays true until its end: owners of unique values, names in bak."""
+    """What a transaction found of a client stays true until its end: owners of unique values, names in bak.
+
+    Who asks what was committed waits for a commit under way: a PostgreSQL server finishes one whose sender has died.
+    """
     take_turns(connection, f"client {client}")

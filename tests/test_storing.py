@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,17 @@ from importer.database import (
     user_table,
 )
 from importer.database import user_types as user_types_table
-from importer.engines import is_outage, make_engine, reading_engine
+from importer.engines import is_outage, make_engine, reading_engine, take_turns
 from importer.examining import Examination
 from importer.format import Column, Format, Lookup
 from importer.format_file import load_format, parse_format
+from importer.ledger import entry_values, write_entry
 from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
 from importer.reasons import refusal
 from importer.storing import Store
 from tests.importing import NOW, PEOPLE, examined, messages, rows_of
 from tests.servers.postgresql import PostgresqlServer
+from tests.servers.tools import wait_until
 
 LATER = NOW + dt.timedelta(minutes=5)
 
@@ -579,6 +582,29 @@ def test_an_import_that_loses_its_connection_is_an_outage_and_can_be_done_again(
     assert is_outage(caught.value)
     _nothing_was_written(db)
     assert db.load("uid,city\nU1,\n,a\n").counts.inserted == 1
+    engine.dispose()
+
+
+def test_who_asks_for_a_claim_waits_for_the_commit_of_a_process_that_died(
+    tmp_path: Path, postgresql: PostgresqlServer
+) -> None:
+    engine = make_engine(postgresql.url())
+    db = Database(tmp_path, engine)
+    claim = db.claim()
+
+    def is_waited_for() -> bool:
+        with engine.connect() as other:
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return bool(other.execute(text(waiting)).scalar_one())
+
+    with ThreadPoolExecutor(1) as thread:
+        with engine.begin() as dying:
+            take_turns(dying, "client acme")
+            asked = thread.submit(db.store.entry, claim)
+            wait_until(is_waited_for, "the question to wait")
+            write_entry(dying, entry_values(claim, "imported", Copied(size=1, sha256=""), "people.csv", NOW))
+        entry = asked.result(30)
+    assert entry is not None
     engine.dispose()
 
 
