@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    bindparam,
     case,
     delete,
     false,
@@ -55,7 +54,7 @@ class Staging:
         self.table = Table(
             "staged",
             MetaData(),
-            Column("row", Integer, primary_key=True, autoincrement=False),
+            _row_column(),
             *(Column(name, Text) for name in self.columns),
             prefixes=["TEMPORARY"],
         )
@@ -68,6 +67,11 @@ class Staging:
                         load(connection, self.table, rows)
             if self.columns:
                 loaded(connection, self.table, unique_columns(format_)[format_.key])
+
+
+def _row_column() -> Column[int]:
+    """The record's number in the file."""
+    return Column("row", Integer, primary_key=True, autoincrement=False)
 
 
 class Conflicts:
@@ -122,9 +126,15 @@ class Conflicts:
         return Late(kind="duplicate_user", column=name, rows=rows, example=example)
 
     def _delete(self, rows: pl.Series) -> None:
-        statement = delete(self._staging.table).where(self._staging.table.c.row == bindparam("fallen_row"))
-        for part in rows.to_frame("fallen_row").iter_slices(_STAGED_ROWS):
-            self._connection.execute(statement, part.to_dicts())
+        if rows.is_empty():
+            return
+        fallen = Table("fallen", MetaData(), _row_column(), prefixes=["TEMPORARY"])
+        self._connection.execute(DropTable(fallen, if_exists=True))
+        self._connection.execute(CreateTable(fallen))
+        for part in rows.to_frame("row").iter_slices(_STAGED_ROWS):
+            load(self._connection, fallen, part)
+        staged = self._staging.table
+        self._connection.execute(delete(staged).where(staged.c.row.in_(select(fallen.c.row))))
 
 
 def _fallen(waits: list[pl.DataFrame]) -> pl.Series:
