@@ -14,10 +14,19 @@ _CR: Final = 0x0D
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
 
-def controls(data: bytes) -> Ints:
-    """The offsets of control characters in UTF-8 text, in no order."""
+def controls(data: bytes, *, line_ends: int) -> Ints:
+    """The offsets of control characters in UTF-8 text, in no order.
+
+    Args:
+        data: the text.
+        line_ends: how many of its bytes are LF or CR, to tell at once that no other character is that low.
+    """
     block = np.frombuffer(data, np.uint8)
-    found = [_low(block[begin : begin + _CACHED_BYTES]) + begin for begin in range(0, block.size, _CACHED_BYTES)]
+    pieces = [(begin, block[begin : begin + _CACHED_BYTES]) for begin in range(0, block.size, _CACHED_BYTES)]
+    low = sum(int(np.count_nonzero(piece < 0x20)) for _, piece in pieces)
+    if low == line_ends:
+        pieces.clear()
+    found = [_low(piece) + begin for begin, piece in pieces]
     if b"\x7f" in data:
         found.append(np.flatnonzero(block == 0x7F))
     if b"\xc2" in data:

@@ -105,9 +105,12 @@ def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8
 
 
 def _marks(block: Bytes, separator: int, *, may_have_cr: bool) -> Marks:
-    special, lone_cr = _special(block, (_LF, separator, _QUOTE), may_have_cr=may_have_cr)
-    at = np.flatnonzero(special)
+    at = np.flatnonzero(_special(block, (_LF, separator, _QUOTE)))
     what = block[at]
+    lone_cr = _lone_cr(block, at[what == _LF]) if may_have_cr else np.empty(0, np.int64)
+    if lone_cr.size:
+        at = np.sort(np.concatenate((at, lone_cr)), kind="stable")
+        what = block[at]
     return Marks(
         block=block,
         separator=separator,
@@ -118,37 +121,36 @@ def _marks(block: Bytes, separator: int, *, may_have_cr: bool) -> Marks:
     )
 
 
-def count(data: bytes, byte: bytes) -> int:
+def _lone_cr(block: Bytes, feeds: Ints) -> Ints:
+    """The offsets of CRs that no LF follows, but for one at the very end; most files have none, as counting tells."""
+    pairs = np.count_nonzero(block[feeds[feeds > 0] - 1] == _CR)
+    if count(block, _CR) == pairs + int(block[-1] == _CR):
+        return np.empty(0, np.int64)
+    at = np.flatnonzero(block[:-1] == _CR)
+    found: Ints = at[block[at + 1] != _LF]
+    return found
+
+
+def count(block: Bytes, byte: int) -> int:
     """How often the byte occurs; faster than `bytes.count` where that is often, and other threads can go on."""
-    block = np.frombuffer(data, np.uint8)
     pieces = (block[begin : begin + _CACHED_BYTES] for begin in range(0, block.size, _CACHED_BYTES))
-    return sum(int(np.count_nonzero(piece == byte[0])) for piece in pieces)
+    return sum(int(np.count_nonzero(piece == byte)) for piece in pieces)
 
 
 def _none(lines: Ints) -> Flags:
     return np.zeros(lines.size, np.bool_)
 
 
-def _special(block: Bytes, marks: tuple[int, ...], *, may_have_cr: bool) -> tuple[Flags, Ints]:
-    """Which bytes are one of the marks or a CR that is a line end by itself; and the offsets of these CRs.
-
-    Done in pieces that stay in the processor's cache.
-    """
+def _special(block: Bytes, marks: tuple[int, ...]) -> Flags:
+    """Which bytes are one of the marks; done in pieces that stay in the processor's cache."""
     special = np.empty(block.size, np.bool_)
     scratch = np.empty(_CACHED_BYTES, np.bool_)
-    lone_cr = [np.empty(0, np.int64)]
     for begin in range(0, block.size, _CACHED_BYTES):
         piece, flags = block[begin : begin + _CACHED_BYTES], special[begin : begin + _CACHED_BYTES]
         np.equal(piece, marks[0], out=flags)
         for mark in marks[1:]:
             flags |= np.equal(piece, mark, out=scratch[: piece.size])
-        if may_have_cr:
-            after = block[begin + 1 : begin + 1 + piece.size]
-            is_lone = np.equal(piece[: after.size], _CR, out=scratch[: after.size])
-            is_lone &= after != _LF
-            flags[: after.size] |= is_lone
-            lone_cr.append(np.flatnonzero(is_lone) + begin)
-    return special, np.concatenate(lone_cr)
+    return special
 
 
 def _text_ends(block: Bytes, starts: Ints, nexts: Ints) -> Ints:

@@ -112,7 +112,8 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     frame = without(frame, surplus)
     blank = blank_rows(frame, shape)
     frame = without(frame, blank)
-    repeated = _repeating_header(frame, shape)
+    needs_trimming = may_need_trimming(split, shape.rules.grammar)
+    repeated = _repeating_header(frame, shape, may_need_trimming=needs_trimming)
     rejects = [_reject(split, shape, problem, rows, line) for problem in split.problems]
     rejects += _late_rejects(split, shape, surplus, repeated, line)
     if surplus.height or repeated.height:
@@ -122,12 +123,13 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
         rejects=tuple(rejects),
         blank=split.blank + blank.height,
         with_controls=_with_controls(split, rows),
-        may_need_trimming=may_need_trimming(split, shape.rules.grammar),
+        may_need_trimming=needs_trimming,
     )
 
 
 def _with_controls(split: Split, rows: Ints) -> pl.Series:
-    lines = np.searchsorted(split.lines.nexts, controls(split.data[: split.consumed]), side="right")
+    ends = int((split.lines.nexts - split.lines.ends)[: split.stop].sum())
+    lines = np.searchsorted(split.lines.nexts, controls(split.data[: split.consumed], line_ends=ends), side="right")
     return pl.Series("row", np.unique(rows[lines]), pl.Int64)
 
 
@@ -187,14 +189,14 @@ def blank_rows(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
     return frame
 
 
-def _repeating_header(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+def _repeating_header(frame: pl.DataFrame, shape: Shape, *, may_need_trimming: bool) -> pl.DataFrame:
     """The rows that are the header again; its longest name leaves next to none."""
     names = dict(zip(shape.columns, shape.names, strict=False))
     if not names:
         return frame.clear()
     longest = max(names, key=lambda column: len(names[column]))
-    begins = pl.col(longest).str.starts_with(names[longest]) | _may_begin_with_white_space(longest)
-    candidates = frame.filter((pl.col(longest).str.len_bytes() >= len(names[longest].encode())) & begins)
+    cell = pl.col(longest)
+    candidates = frame.filter((cell.str.strip_chars() if may_need_trimming else cell) == names[longest])
     return candidates.filter(*(pl.col(column).str.strip_chars() == name for column, name in names.items()))
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, NamedTuple, Self
 
+import numpy as np
+
 from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
 from importer.grammar import LINE_END, Grammar
 from importer.lines import count
@@ -270,7 +272,7 @@ class UserFile:
         while piece:
             following = next(pieces, b"")
             piece = piece[self._surplus_of(carry, piece) :]
-            self._tally.line_ends += count(piece, b"\n")
+            self._tally.line_ends += _count(piece, b"\n")
             data = carry + piece
             if piece or not following:
                 block = self._split(data, is_last=not following)
@@ -307,8 +309,12 @@ class UserFile:
             yield from _pieces(chunk)
 
 
+def _count(text: bytes, byte: bytes) -> int:
+    return count(np.frombuffer(text, np.uint8), byte[0])
+
+
 def _pieces(text: bytes) -> Iterator[bytes]:
-    if count(text, b"\n") + count(text, b"\r") <= _BLOCK_LINES:
+    if _count(text, b"\n") + _count(text, b"\r") <= _BLOCK_LINES:
         if text:
             yield text
         return
