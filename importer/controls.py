@@ -14,23 +14,24 @@ _CR: Final = 0x0D
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
 
-def controls(data: bytes, *, line_ends: int) -> Ints:
+def controls(data: bytes, end: int, *, line_ends: int) -> Ints:
     """The offsets of control characters in UTF-8 text, in no order.
 
     Args:
         data: the text.
+        end: the offset up to which it is looked at.
         line_ends: how many of its bytes are LF or CR, to tell at once that no other character is that low.
     """
-    block = np.frombuffer(data, np.uint8)
+    block = np.frombuffer(data, np.uint8, count=end)
     pieces = [(begin, block[begin : begin + _CACHED_BYTES]) for begin in range(0, block.size, _CACHED_BYTES)]
     low = sum(int(np.count_nonzero(piece < 0x20)) for _, piece in pieces)
     if low == line_ends:
         pieces.clear()
     found = [_low(piece) + begin for begin, piece in pieces]
-    if b"\x7f" in data:
+    if data.find(b"\x7f", 0, end) >= 0:
         found.append(np.flatnonzero(block == 0x7F))
-    if b"\xc2" in data:
-        found.append(np.fromiter((match.start() for match in _C1.finditer(data)), np.int64))
+    if data.find(b"\xc2", 0, end) >= 0:
+        found.append(np.fromiter((match.start() for match in _C1.finditer(data, 0, end)), np.int64))
     return np.concatenate([np.empty(0, np.int64), *found])
 
 

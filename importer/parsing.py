@@ -129,7 +129,8 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
 
 def _with_controls(split: Split, rows: Ints) -> pl.Series:
     ends = int((split.lines.nexts - split.lines.ends)[: split.stop].sum())
-    lines = np.searchsorted(split.lines.nexts, controls(split.data[: split.consumed], line_ends=ends), side="right")
+    found = controls(split.data, split.consumed, line_ends=ends)
+    lines = np.searchsorted(split.lines.nexts, found, side="right")
     return pl.Series("row", np.unique(rows[lines]), pl.Int64)
 
 

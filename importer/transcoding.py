@@ -21,8 +21,8 @@ from importer.utf8 import count_runs
 
 _NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
-_COUNTED_BYTES: Final = 1 << 20
-"""Runs of non-ASCII bytes are counted in pieces that stay in the processor's cache: twice as fast, measured."""
+_CACHED_BYTES: Final = 1 << 18
+"""What only looks at the bytes takes pieces that stay in the processor's cache: twice as fast, measured."""
 
 _BEGUN_CHARACTER: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
 """The last character, if it may go on behind the end."""
@@ -101,10 +101,11 @@ def unmarked_encoding(source: Source, chunk_bytes: int) -> tuple[Encoding, bool]
     Raises:
         FileRefused: the compressed file is damaged or expands too much.
     """
-    if _is_utf8(source.chunks(chunk_bytes)):
+    piece = min(chunk_bytes, _CACHED_BYTES)
+    if _is_utf8(source.chunks(piece)):
         return "utf-8", True
     valid = total = 0
-    for text in _between_runs(source.chunks(min(chunk_bytes, _COUNTED_BYTES))):
+    for text in _between_runs(source.chunks(piece)):
         runs, valid_runs = count_runs(np.frombuffer(text, np.uint8))
         total += runs
         valid += valid_runs

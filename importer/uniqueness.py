@@ -74,8 +74,7 @@ class UniqueValues:
                 yield Late(kind="duplicate_in_file", column=name, rows=rows, example=example)
 
     def _repeated_hashes(self, name: str) -> Hashes:
-        hashes = np.concatenate([np.empty(0, np.uint64), *self._hashes.pop(name)])
-        hashes.sort()
+        hashes = pl.Series(np.concatenate([np.empty(0, np.uint64), *self._hashes.pop(name)])).sort().to_numpy()
         return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
     def _suspects(self, accepted: pl.DataFrame, repeated: Mapping[str, Hashes]) -> pl.DataFrame:

@@ -15,10 +15,11 @@ def test_controls_are_the_category_cc_but_tab_and_line_breaks(text: str) -> None
         for place, character in enumerate(text)
         if unicodedata.category(character) == "Cc" and character not in "\t\r\n"
     ]
+    data = text.encode()
     line_ends = text.count("\r") + text.count("\n")
-    assert sorted(controls(text.encode(), line_ends=line_ends).tolist()) == expected
+    assert sorted(controls(data + b"\0\x7f\xc2\x80", len(data), line_ends=line_ends).tolist()) == expected
 
 
 def test_controls_are_found_in_every_piece_of_a_large_text() -> None:
     text = b"\x07".join([b"x" * 200_000] * 3)
-    assert controls(text, line_ends=0).tolist() == [200_000, 400_001]
+    assert controls(text, len(text), line_ends=0).tolist() == [200_000, 400_001]
