@@ -152,14 +152,22 @@ def count_attempt(claimed: Claim) -> int:
 
 
 def uncount_attempt(claimed: Claim) -> None:
-    """Take back an attempt that ended in an outage, which is not the file's fault, and what it has written.
+    """Take back an attempt that ended in an outage, which is not the file's fault.
 
     Raises:
         OSError: the disk is full or broken.
     """
+    _write_attempts(claimed, max(_attempts(claimed) - 1, 0))
+
+
+def discard(claimed: Claim) -> None:
+    """Remove what an attempt has written, of which nothing was committed.
+
+    Raises:
+        OSError: the disk is broken.
+    """
     claimed.copy.unlink(missing_ok=True)
     claimed.report.unlink(missing_ok=True)
-    _write_attempts(claimed, max(_attempts(claimed) - 1, 0))
 
 
 def quarantine(claimed: Claim, why: str) -> None:

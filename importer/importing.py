@@ -151,9 +151,16 @@ class Importer:
             yield from self._attempt(claim, seen, format_)
         except (SQLAlchemyError, OSError) as error:
             if is_outage(error):
-                with suppress(OSError):
-                    claiming.uncount_attempt(claim)
+                self._undo(claim)
             raise
+
+    def _undo(self, claim: Claim) -> None:
+        """Leave the disk to others, unless the file is committed, or may be: then the ledger promises it to bak."""
+        with suppress(SQLAlchemyError, OSError):
+            if self._store.entry(claim) is None:
+                claiming.discard(claim)
+        with suppress(OSError):
+            claiming.uncount_attempt(claim)
 
     def _attempt(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
         yield self._take(claim, seen, format_)

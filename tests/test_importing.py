@@ -299,9 +299,24 @@ def test_an_outage_of_the_database_costs_no_attempt(site: Site) -> None:
         with pytest.raises(OperationalError):
             site.take("people.csv") if (site.directory / "people.csv").exists() else site.recover()
     assert (site.ledger(), site.notices()) == ([], [])
+    assert not any(path.endswith(("/.copy", "/.failed.csv")) for path in site.left())
     with site.engine.begin() as connection:
         connection.execute(text("ALTER TABLE gone RENAME TO users"))
     assert [type(outcome) for outcome in site.recover()] == [Imported, Archived]
+
+
+def test_an_outage_after_the_commit_leaves_the_file_and_its_report_on_their_way_to_bak(site: Site) -> None:
+    site.drop("people.csv", "uid,email\nU1,a@b.ca\nU2,x\n")
+    outcomes = site.importer().import_files("acme", site.directory, [site.seen("people.csv")])
+    assert isinstance(next(outcomes), Imported)
+    with site.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE imports RENAME TO gone"))
+    with pytest.raises(OperationalError):
+        next(outcomes)
+    with site.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE gone RENAME TO imports"))
+    assert [type(outcome) for outcome in site.recover()] == [Archived]
+    assert [*site.archived()] == [f"people.{STAMP}.csv", f"people.{STAMP}.failed.csv"]
 
 
 def test_a_claim_whose_commit_is_in_the_ledger_is_not_imported_again(site: Site, tmp_path: Path) -> None:
