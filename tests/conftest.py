@@ -13,6 +13,16 @@ from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.smtp import SmtpServer, smtp_server
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many points the enumerations of crashes and power losses went through."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    found = [(report.nodeid, name, int(str(value))) for report in reports for name, value in report.user_properties]
+    for test, name, number in found:
+        terminalreporter.write_line(f"{number:5} {name}: {test}")
+    if found:
+        terminalreporter.write_line(f"{sum(number for _, name, number in found if name == 'points'):5} points in all")
+
+
 @pytest.fixture
 def ftps(tmp_path: Path) -> Iterator[Callable[..., FtpsServer]]:
     """Start a vsftpd: `ftps()`, `ftps(settings={…})`, `ftps(local_user="daemon")`, `ftps(upload=…)`."""

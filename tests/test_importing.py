@@ -1,9 +1,7 @@
 """A whole import, what ends it early, and its recovery from every state that a crash can leave."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,17 +30,9 @@ from importer.model import (
 from importer.reading import Limits
 from importer.reasons import refusal
 from importer.storing import Store
-from tests import crashing
-from tests.crashing import FILE, KILLED
-from tests.importing import NOW, PEOPLE, Site, clock, make_site, mounted, report_rows
+from tests.importing import NOW, Site, clock, make_site, report_rows
 
 STAMP = "20261122T101013Z"
-PROTOCOL_CALLS = (
-    *("renameat2", "rename", "fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "mkdir"),
-    *("chmod", "chown", "pwrite64", "write"),
-)
-GIVING_BACK_CALLS = ("renameat2", "fsync", "unlink", "unlinkat", "rmdir")
-ACROSS_MOUNTS_CALLS = ("renameat2", "fsync", "unlink", "chmod", "utimensat")
 
 
 @pytest.fixture
@@ -357,88 +347,3 @@ def test_an_import_that_was_refused_before_a_crash_is_archived(site: Site) -> No
     (archived,) = site.recover()
     assert isinstance(archived, Archived)
     assert site.archived() == {f"people.{STAMP}.csv": b""}
-
-
-@pytest.fixture
-def crashed(site: Site) -> Site:
-    """A site with a user, and a file that changes that user, takes a value from it, and has bad rows."""
-    site.drop("first.csv", crashing.BEFORE)
-    site.take("first.csv", tokens="a")
-    site.drop("people.csv", FILE)
-    return site
-
-
-def test_the_process_that_is_to_be_killed_works_when_it_is_not(crashed: Site) -> None:
-    assert crashing.run(crashed, "people.csv") == 0
-    crashing.check(crashed)
-
-
-@pytest.mark.parametrize(
-    ("call", "nth"),
-    [
-        ("renameat2", 1),  # the claim
-        ("rename", 1),  # the attempt
-        ("fsync", 7),  # the copy
-        ("pwrite64", 1),  # the transaction
-        ("renameat2", 2),  # after the commit
-        ("renameat2", 3),  # between the file and its report
-        ("unlink", 1),  # after both
-        ("pwrite64", 30),
-    ],
-)
-def test_a_process_that_is_killed_loses_nothing_and_repeats_nothing(crashed: Site, call: str, nth: int) -> None:
-    assert crashing.run(crashed, "people.csv", call, nth) in KILLED
-    crashing.finish(crashed)
-    crashing.check(crashed)
-
-
-def kill_everywhere(
-    tmp_path: Path, call: str, setting: Callable[[Site], AbstractContextManager[object]], **how: int
-) -> None:
-    """Import the file again and again, each time killed at a later such call, until it comes to its end."""
-    for nth in count(1):
-        place = tmp_path / str(nth)
-        place.mkdir()
-        site = make_site(place, PEOPLE)
-        site.drop("first.csv", crashing.BEFORE)
-        site.take("first.csv", tokens="a")
-        site.drop("people.csv", FILE)
-        with setting(site):
-            ended = crashing.run(site, "people.csv", call, nth, **how)
-            crashing.finish(site)
-            crashing.check(site)
-        site.engine.dispose()
-        if ended not in KILLED:
-            assert nth > 1
-            return
-
-
-@pytest.mark.full
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("call", PROTOCOL_CALLS)
-def test_no_point_of_the_protocol_loses_or_repeats_anything(tmp_path: Path, call: str) -> None:
-    kill_everywhere(tmp_path, call, nullcontext)
-
-
-@pytest.mark.full
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("call", GIVING_BACK_CALLS)
-def test_no_point_of_giving_a_changed_file_back_loses_it(tmp_path: Path, call: str) -> None:
-    kill_everywhere(tmp_path, call, nullcontext, seen_size=1)
-
-
-@contextmanager
-def bak_elsewhere(site: Site) -> Iterator[None]:
-    """A bak on another mount, with what is in it already."""
-    files = site.archived()
-    with mounted(site.bak, "-t", "tmpfs", "-o", "size=1m,mode=2750", "tmpfs"):
-        for name, content in files.items():
-            (site.bak / name).write_bytes(content)
-        yield
-
-
-@pytest.mark.full
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("call", ACROSS_MOUNTS_CALLS)
-def test_no_point_of_archiving_across_mounts_loses_or_repeats_anything(tmp_path: Path, call: str) -> None:
-    kill_everywhere(tmp_path, call, bak_elsewhere)

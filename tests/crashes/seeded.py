@@ -1,0 +1,113 @@
+"""Houses with a bug each, which the enumeration of crashes or the power losses must find."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, update
+
+from importer import claiming
+from importer.claiming import Copied
+from importer.database import mails
+from importer.engines import make_engine
+from importer.format import Format
+from importer.importing import Clock, Importer
+from importer.ledger import Entry
+from importer.model import Archived, Claim, Imported, Outcome, Unarchived
+from importer.reading import Limits
+from importer.storing import Store
+from notifier.smtp import Transport
+from tests.crashes.house import Build, to_folder
+
+
+def _engine_of_two_transactions(url: str) -> Engine:
+    """Users are committed before the ledger knows of them."""
+    engine = make_engine(url)
+    open_savepoints: list[str] = []
+
+    def split(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith("INSERT INTO imports "):
+            return
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("COMMIT")
+        driver.execute("BEGIN IMMEDIATE")
+        for name in open_savepoints:
+            driver.execute(f"SAVEPOINT {name}")
+
+    event.listen(engine, "before_cursor_execute", split)
+    event.listen(engine, "savepoint", lambda _connection, name: open_savepoints.append(name))
+    event.listen(engine, "release_savepoint", lambda _connection, name, _context: open_savepoints.remove(name))
+    event.listen(engine, "rollback_savepoint", lambda _connection, name, _context: open_savepoints.remove(name))
+    return engine
+
+
+def _engine_that_does_not_wait_for_the_disk(url: str) -> Engine:
+    engine = make_engine(url)
+    event.listen(engine, "connect", lambda driver, _record: driver.execute("PRAGMA synchronous=NORMAL"))
+    return engine
+
+
+class _MarksArchivedFirst(Importer):
+    def _archive(self, claim: Claim, entry: Entry) -> Archived | Unarchived:
+        self._store.mark_archived(claim, self._clock.now())
+        return super()._archive(claim, entry)
+
+
+class _ForgetfulStore(Store):
+    def unarchived(self, client: str) -> list[Entry]:
+        del client
+        return []
+
+
+class _FinishesNothing(Importer):
+    """Has no rule for what is committed and not archived."""
+
+    def __init__(self, engine: Engine, format_: Format, limits: Limits, clock: Clock) -> None:
+        super().__init__(engine, format_, limits, clock)
+        self._store = _ForgetfulStore(engine, format_)
+
+
+class _RetriesBlindly(Importer):
+    """Takes what it does not know the end of for a new file, without asking the ledger."""
+
+    def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
+        for claim in [*claiming.claims(client, directory)]:
+            claiming.give_back(claim)
+            seen = claiming.fingerprint((directory / claim.name).lstat())
+            yield from self.import_files(client, directory, [(claim.name, seen)])
+        yield from super().recover(client, directory)
+
+
+class _CopiesWithoutFsync(Importer):
+    def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
+        content = claim.copy.read_bytes()
+        claim.copy.unlink()
+        claim.copy.write_bytes(content)
+        return super()._examine_and_store(claim, copied, format_, started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MarksSentFirst:
+    engine: Engine
+    then: Transport
+
+    async def send(self, message: EmailMessage, recipient: str) -> None:
+        with self.engine.begin() as connection:
+            this = mails.c.message_id == message["Message-ID"]
+            connection.execute(update(mails).where(this).values(state="sent"))
+        await self.then.send(message, recipient)
+
+
+def _marking_sent_first(place: Path, engine: Engine) -> Transport:
+    return _MarksSentFirst(engine=engine, then=to_folder(place, engine))
+
+
+TWO_TRANSACTIONS = Build(engine=_engine_of_two_transactions)
+ARCHIVED_BEFORE_THE_MOVE = Build(importer=_MarksArchivedFirst)
+NO_RULE_FOR_COMMITTED = Build(importer=_FinishesNothing)
+BLIND_RETRY = Build(importer=_RetriesBlindly)
+SENT_BEFORE_SENDING = Build(transport=_marking_sent_first)
+COPY_WITHOUT_FSYNC = Build(importer=_CopiesWithoutFsync)
+SYNCHRONOUS_NORMAL = Build(engine=_engine_that_does_not_wait_for_the_disk)
