@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from email import message_from_bytes
 from pathlib import Path
@@ -181,8 +182,7 @@ def _import(house: House, uploads: list[tuple[str, Fingerprint]]) -> None:
 def deliver(house: House) -> None:
     """The sending process: everything that is to be told."""
     engine = house.build.engine(house.url)
-    _deliver(house, engine, NOW)
-    engine.dispose()
+    asyncio.run(_deliver(house, engine, NOW))
 
 
 def finish(house: House) -> list[str]:
@@ -193,7 +193,7 @@ def finish(house: House) -> list[str]:
     uploads = [site.seen(name) for name in house.story.uploads if (site.directory / name).exists()]
     list(importer.import_files(_CLIENT, site.directory, uploads))
     _recover(site, importer)
-    _deliver(house, site.engine, LATER)
+    asyncio.run(_deliver(house, site.engine, LATER))
     found = [*_wrong(site, house.story), *_wrong_mails(site.engine, house.story)]
     if house.build.transport is not to_smtp:
         found += _wrong_folder(house)
@@ -220,7 +220,9 @@ def _recover(site: Site, importer: Importer) -> list[Outcome]:
     return done
 
 
-def _deliver(house: House, engine: Engine, now: dt.datetime) -> None:
+async def _deliver(house: House, engine: Engine, now: dt.datetime) -> None:
+    """All that touches the disk is done by one thread, so that no other one's calls are counted beside its own."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
     delivery = Delivery(
         engine=engine,
         transport=house.build.transport(house.place, engine),
@@ -231,7 +233,8 @@ def _deliver(house: House, engine: Engine, now: dt.datetime) -> None:
         jitter=lambda: 0.0,
         alerts=Alerts(lambda: now),
     )
-    asyncio.run(delivery.once())
+    await delivery.once()
+    await asyncio.to_thread(engine.dispose)
 
 
 def _stranger(site: Site) -> Path:

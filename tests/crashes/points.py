@@ -1,7 +1,7 @@
 """A process for each point: forked from one that has loaded everything, and tampered with by `strace`.
 
-strace counts the calls of each thread by itself. The import runs in one thread; the database work of the sending
-process in a second one, whose calls are of other kinds than those of the first.
+strace counts the calls of each thread by itself. What an import does to the disk is done by one thread, and what the
+sending process does to it by another one, so that every call of either is a point.
 """
 
 import multiprocessing
@@ -73,7 +73,7 @@ class Watched:
         self._injection = injection
         self._strace: subprocess.Popen[bytes] | None = None
         self._ours, self._theirs = FORKS.Pipe()
-        self._process = FORKS.Process(target=_begin, args=(self._theirs, self._log, job, house))
+        self._process = FORKS.Process(target=_begin, args=(self._theirs, self._log, job, house), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
