@@ -8,7 +8,8 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePath
@@ -73,38 +74,82 @@ def make_bak(directory: Path) -> Path:
     return bak
 
 
-def put_into_bak(claim: Claim, archive: str, report: str | None, *, sha256: str) -> None:
-    """Move our copy and the report into bak, then drop the sender's original; finishes what a crash left half done.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForBak:
+    """What goes to bak.
 
-    Args:
+    Attributes:
         claim: whose files they are.
         archive: the name for the copy; where there is none, because the file was never read, for the original.
         report: the name for the failed-users CSV, None where there is none.
         sha256: of the copy: by it one that is in bak already is known.
+    """
+
+    claim: Claim
+    archive: str
+    report: str | None
+    sha256: str
+
+
+def put_into_bak(file: ForBak) -> None:
+    """Move our copy and the report into bak, then drop the sender's original; finishes what a crash left half done.
 
     Raises:
         FileExistsError: somebody else's file has one of the names; nothing was overwritten.
         BakNotOursError: bak cannot be trusted.
         OSError: bak is full or read-only; what is there stays right, and the call may be repeated.
     """
-    bak = make_bak(claim.directory)
+    (hindrance,) = put_all_into_bak([file])
+    if hindrance is not None:
+        raise hindrance
+
+
+def put_all_into_bak(files: Sequence[ForBak]) -> list[OSError | None]:
+    """Do that for files of one client, with each directory made durable once; returns what kept each of them back."""
+    try:
+        bak = make_bak(files[0].claim.directory)
+        hindrances = [_hindrance(file, bak) for file in files]
+        fsync_directory(bak)
+        for file in (file for file, hindrance in zip(files, hindrances, strict=True) if hindrance is None):
+            _clear(file.claim)
+        work = files[0].claim.work.parent
+        if work.exists():
+            fsync_directory(work)
+    except OSError as error:
+        return [error] * len(files)
+    return hindrances
+
+
+def _hindrance(file: ForBak, bak: Path) -> OSError | None:
+    try:
+        _move_into(bak, file)
+    except OSError as error:
+        return error
+    return None
+
+
+def _move_into(bak: Path, file: ForBak) -> None:
+    claim = file.claim
     moves: list[tuple[Path, Path]] = []
     if claim.copy.exists():
-        moves.append((claim.copy, bak / archive))
-    elif not (bak / archive).exists() or _sha256(bak / archive) != sha256:
-        moves.append((claim.original, bak / archive))
-    if report is not None:
-        moves.append((claim.report, bak / report))
+        moves.append((claim.copy, bak / file.archive))
+    elif not (bak / file.archive).exists() or _sha256(bak / file.archive) != file.sha256:
+        moves.append((claim.original, bak / file.archive))
+    if file.report is not None:
+        moves.append((claim.report, bak / file.report))
     for source, target in moves:
         if source.exists():
             _is_there(source, target)  # before the first of them moves
     for source, target in moves:
         _put(source, target)
-    fsync_directory(bak)
+
+
+def _clear(claim: Claim) -> None:
     claim.original.unlink(missing_ok=True)
-    shutil.rmtree(claim.work, ignore_errors=True)
-    if claim.work.parent.exists():
-        fsync_directory(claim.work.parent)
+    try:
+        claim.work.rmdir()
+    except OSError:
+        shutil.rmtree(claim.work, ignore_errors=True)
 
 
 def _is_there(source: Path, target: Path) -> bool:

@@ -9,11 +9,13 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from importer.locking import is_being_written
 from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
@@ -24,7 +26,11 @@ WORK_DIRECTORY = ".importing"
 QUARANTINE_DIRECTORY = ".quarantine"
 
 _ATTEMPTS = ".attempts"
+_Thing = TypeVar("_Thing")
+_Done = TypeVar("_Done")
 _CHUNK_BYTES = 1 << 20
+_WRITERS = 8
+"""How many small files are made durable at once: they share the disk's writes, which they wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +49,16 @@ class UnreadableError(Exception):
     """The service may rename the file but not read it; vsftpd's default local_umask=077 does that."""
 
 
+NotCopied = ChangedWhileTakenError | FileRefused | UnreadableError
+
+
 def claim_id(at: datetime, token: str) -> str:
     """A new claim's id: the time, so that ids sort, and a token nobody else has."""
     return f"{at:%Y%m%dT%H%M%SZ}-{token}"
 
 
 def claim(new: Claim) -> Claim | NotTaken:
-    """Rename a file into the claim's own directory.
+    """Rename a file into the claim's own directory; `make_durable` is to follow.
 
     Raises:
         OSError: the directory cannot be written.
@@ -68,9 +77,19 @@ def claim(new: Claim) -> Claim | NotTaken:
     except FileNotFoundError:
         new.work.rmdir()
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
-    for directory in (new.work, new.work.parent, new.directory):
-        fsync_directory(directory)
     return new
+
+
+def make_durable(claims_: Sequence[Claim]) -> None:
+    """Have claims of one client outlast a power loss: first where the files are, then where they were.
+
+    Raises:
+        OSError: the disk did not take it.
+    """
+    _some_at_once(fsync_directory, [each.work for each in claims_])
+    for first in claims_[:1]:
+        fsync_directory(first.work.parent)
+        fsync_directory(first.directory)
 
 
 def copy(claimed: Claim, *, seen: Fingerprint, max_bytes: int) -> Copied:
@@ -99,6 +118,29 @@ def copy(claimed: Claim, *, seen: Fingerprint, max_bytes: int) -> Copied:
             raise ChangedWhileTakenError
     fsync_directory(claimed.work)
     return copied
+
+
+def copy_all(taken: Sequence[tuple[Claim, Fingerprint]], *, max_bytes: int) -> list[Copied | NotCopied]:
+    """Copy files as `copy` does, some at once; what ends the copying of one of them is returned in its place.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+
+    def copied(file: tuple[Claim, Fingerprint]) -> Copied | NotCopied:
+        try:
+            return copy(file[0], seen=file[1], max_bytes=max_bytes)
+        except (ChangedWhileTakenError, FileRefused, UnreadableError) as why:
+            return why
+
+    return _some_at_once(copied, taken)
+
+
+def _some_at_once(act: Callable[[_Thing], _Done], things: Sequence[_Thing]) -> list[_Done]:
+    if len(things) < 2:
+        return [act(thing) for thing in things]
+    with ThreadPoolExecutor(_WRITERS, thread_name_prefix="claiming") as threads:
+        return list(threads.map(act, things))
 
 
 def fingerprint(status: os.stat_result) -> Fingerprint:

@@ -171,7 +171,10 @@ def take_turns(connection: Connection, what: str) -> None:
 
 @contextmanager
 def staging(connection: Connection) -> Iterator[None]:
-    """A transaction that fills temporary tables, for which no write lock is needed."""
+    """A transaction that fills temporary tables, for which no write lock is needed; or the one that is under way."""
+    if connection.in_transaction():
+        yield
+        return
     with connection.execution_options(sqlite_begin="DEFERRED").begin():
         yield
     connection.execution_options(sqlite_begin="IMMEDIATE")

@@ -72,7 +72,7 @@ class Examination:
         dialect: Dialect,
         validator: Validator,
         *,
-        spool_directory: Path,
+        spool_directory: Path | None,
         keep_accepted: bool,
     ) -> None:
         self.source = source
@@ -86,11 +86,11 @@ class Examination:
         self._unsplit = _unsplit_line(header)
         self._resources = ExitStack()
         self._failed, self._reasons = (
-            self._resources.enter_context(Spool(spool_directory / name)) for name in ("failed", "reasons")
+            self._resources.enter_context(_spool(spool_directory, name)) for name in ("failed", "reasons")
         )
         self._accepted: Spool | None = None
         if keep_accepted:
-            self._accepted = self._resources.enter_context(Spool(spool_directory / "accepted"))
+            self._accepted = self._resources.enter_context(_spool(spool_directory, "accepted"))
 
     def __enter__(self) -> Self:
         return self
@@ -247,7 +247,7 @@ def examine(
     source: Source,
     *,
     today: dt.date,
-    spool_directory: Path,
+    spool_directory: Path | None,
     keep_accepted: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
@@ -256,7 +256,8 @@ def examine(
     Args:
         source: what to examine.
         today: dates of birth are not after it.
-        spool_directory: an empty directory of the caller's, on a disk with room for the file twice.
+        spool_directory: an empty directory of the caller's, on a disk with room for the file twice; None for a small
+            file, which memory has room for.
         keep_accepted: whether accepted rows wait on disk; otherwise each use of them reads the file again.
         progress: told the bytes read so far and the bytes in all, after each block.
 
@@ -266,7 +267,7 @@ def examine(
     """
     with (
         source.open() as file,
-        Spool(spool_directory / "unique") as suspects,
+        _spool(spool_directory, "unique") as suspects,
         ExitStack() as on_error,
     ):
         header = match_header(file.header, source.format)
@@ -285,6 +286,10 @@ def examine(
         examination.fail(unique.duplicates(examination.accepted, suspects))
         on_error.pop_all()
     return examination
+
+
+def _spool(directory: Path | None, name: str) -> Spool:
+    return Spool(None if directory is None else directory / name)
 
 
 def _one_ahead(blocks: Iterator[Block], judge: Callable[[Block], None]) -> Iterator[None]:

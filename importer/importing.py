@@ -1,12 +1,15 @@
 """The order of the work: claim, copy, examine, store, archive. Steps 3 to 6 of the protocol, and their recovery.
 
+Files that are handed over together go through each step together. Recovery takes them one by one: what ends the
+process in a group costs none of its files an attempt, and the one that did it is found alone.
+
 A crash at any point leaves the file either under its own name, or in its claim's directory, or in bak; what the
 ledger says of the claim tells `recover` how to go on.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +18,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer import claiming
-from importer.archiving import put_into_bak
-from importer.claiming import ChangedWhileTakenError, Copied, UnreadableError
+from importer.archiving import ForBak, put_all_into_bak
+from importer.claiming import ChangedWhileTakenError, Copied, NotCopied, UnreadableError
 from importer.database import migrate
 from importer.engines import is_outage
-from importer.examining import Source, examine
+from importer.examining import Examination, Source, examine
 from importer.format import Format
 from importer.ledger import Entry
 from importer.model import (
@@ -33,6 +36,7 @@ from importer.model import (
     NotTakenWhy,
     Outcome,
     Quarantined,
+    Refusal,
     Refused,
     Returned,
     Superseded,
@@ -40,7 +44,8 @@ from importer.model import (
 )
 from importer.reading import Limits
 from importer.reporting import write_report
-from importer.storing import Store
+from importer.storing import Member, Store, Work
+from importer.together import read_together
 
 MAX_ATTEMPTS = 3
 """A file whose import ends the process this often is set aside."""
@@ -89,12 +94,13 @@ class Importer:
     def import_files(
         self, client: str, directory: Path, uploads: Sequence[tuple[str, Fingerprint]]
     ) -> Iterator[Outcome]:
-        """Import files that are complete, in the order given.
+        """Import files that are complete, in the order given; several are a group, with one transaction.
 
         Args:
             client: whose they are.
             directory: where they lie.
-            uploads: each name, and what was seen of the file when it was found to be complete.
+            uploads: each name, and what was seen of the file when it was found to be complete; as many and as large
+                as memory has room for.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database failed; what is not committed is recovered later.
@@ -102,13 +108,20 @@ class Importer:
         """
         format_ = self._store.known_format()
         taken: list[tuple[Claim, Fingerprint]] = []
+        not_taken: list[NotTaken] = []
         for name, seen in uploads:
             claimed = self._claim(client, directory, name)
             if isinstance(claimed, Claim):
                 taken.append((claimed, seen))
             else:
-                yield claimed
-        yield from self._import_taken(taken, format_)
+                not_taken.append(claimed)
+        claiming.make_durable([claim for claim, _ in taken])
+        if len(taken) > 1:
+            self._clock.pause()
+            yield from self._import_group(taken, format_)
+        else:
+            yield from self._import_one_by_one(taken, format_)
+        yield from not_taken
 
     def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
         """Finish what an earlier run, or an outage, left half done.
@@ -130,13 +143,67 @@ class Importer:
                 yield self._set_aside(claim)
             elif known.is_archived:
                 claiming.release(claim)
-        yield from self._import_taken(unknown, format_)
+        yield from self._import_one_by_one(unknown, format_)
 
-    def _import_taken(self, taken: Sequence[tuple[Claim, Fingerprint]], format_: Format) -> Iterator[Outcome]:
+    def _import_one_by_one(self, taken: Sequence[tuple[Claim, Fingerprint]], format_: Format) -> Iterator[Outcome]:
         if taken:
             self._clock.pause()
         for claim, seen in taken:
             yield from self._import(claim, seen, format_)
+
+    def _import_group(self, taken: Sequence[tuple[Claim, Fingerprint]], format_: Format) -> Iterator[Outcome]:
+        """Files of one client, each step for all of them; what is committed is told first, as it is to be archived.
+
+        Before the commit nothing of the group is stored, and `recover` goes on after a crash; then it only archives.
+        """
+        started = self._clock.elapsed()
+        with self._leaving_room([claim for claim, _ in taken]), ExitStack() as resources:
+            found = claiming.copy_all(taken, max_bytes=self._limits.max_bytes)
+            copies = {claim: self._answered(claim, copy) for (claim, _), copy in zip(taken, found, strict=True)}
+            work = Work(
+                at=self._clock.now(),
+                seconds=lambda: (self._clock.elapsed() - started) / len(taken),
+                examine=lambda claim: self._examine(claim, format_),
+                write_report=lambda claim, judged: write_report(judged, claim.report),
+            )
+            members = self._members(copies, format_, resources)
+            stored = self._store.import_group(members[0].claim.client, members, work) if members else []
+        changed = [each for each in copies.values() if isinstance(each, Returned | Superseded | NotTaken)]
+        committed = [*(each for each in changed if isinstance(each, Superseded)), *stored]
+        yield from committed
+        yield from self._archive_all([_for_bak(each) for each in committed])
+        yield from (each for each in changed if not isinstance(each, Superseded))
+        left_out = {member.claim for member in members} - {each.claim for each in stored}
+        for claim, seen in taken:
+            if claim in left_out:  # the database refuses it, which alone it will again, until its attempts are used up
+                yield from self._import(claim, seen, format_)
+
+    def _members(self, copies: Mapping[Claim, object], format_: Format, resources: ExitStack) -> list[Member]:
+        """What is found in each file that was copied or refused."""
+        copied = {claim: copy for claim, copy in copies.items() if isinstance(copy, Copied)}
+        sources = [self._source(claim, format_) for claim in copied]
+        plain = dict(zip(copied, read_together(sources, format_, today=self._clock.now().date()), strict=True))
+        members = []
+        for claim, copy in copies.items():
+            if isinstance(copy, Copied):
+                found = plain[claim] or self._found(claim, format_, resources)
+                members.append(Member(claim=claim, copied=copy, found=found))
+            elif isinstance(copy, Refusal):
+                members.append(Member(claim=claim, copied=None, found=copy))
+        return members
+
+    def _found(self, claim: Claim, format_: Format, resources: ExitStack) -> Examination | Refusal:
+        try:
+            return resources.enter_context(self._examine(claim, format_))
+        except FileRefused as refused:
+            return refused.refusal
+
+    def _examine(self, claim: Claim, format_: Format, spool: Path | None = None) -> Examination:
+        today = self._clock.now().date()
+        return examine(self._source(claim, format_), today=today, spool_directory=spool, keep_accepted=True)
+
+    def _source(self, claim: Claim, format_: Format) -> Source:
+        return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits)
 
     def _claim(self, client: str, directory: Path, name: str) -> Claim | NotTaken:
         id_ = claiming.claim_id(self._clock.now(), self._clock.token())
@@ -155,12 +222,25 @@ class Importer:
             raise
 
     def _undo(self, claim: Claim) -> None:
+        self._discard(claim)
+        with suppress(OSError):
+            claiming.uncount_attempt(claim)
+
+    def _discard(self, claim: Claim) -> None:
         """Leave the disk to others, unless the file is committed, or may be: then the ledger promises it to bak."""
         with suppress(SQLAlchemyError, OSError):
             if self._store.entry(claim) is None:
                 claiming.discard(claim)
-        with suppress(OSError):
-            claiming.uncount_attempt(claim)
+
+    @contextmanager
+    def _leaving_room(self, claims: Sequence[Claim]) -> Iterator[None]:
+        """On a full disk what was written is in everybody's way."""
+        try:
+            yield
+        except OSError:
+            for claim in claims:
+                self._discard(claim)
+            raise
 
     def _attempt(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
         yield self._take(claim, seen, format_)
@@ -172,24 +252,36 @@ class Importer:
         self, claim: Claim, seen: Fingerprint, format_: Format
     ) -> Imported | Refused | Returned | Superseded | NotTaken:
         started = self._clock.elapsed()
-        copied: Copied | None = None
+        (found,) = claiming.copy_all([(claim, seen)], max_bytes=self._limits.max_bytes)
+        copied = self._answered(claim, found)
+        if isinstance(copied, Refusal):
+            return self._refuse(claim, None, copied, started)
+        if not isinstance(copied, Copied):
+            return copied
         try:
-            copied = claiming.copy(claim, seen=seen, max_bytes=self._limits.max_bytes)
             return self._examine_and_store(claim, copied, format_, started)
-        except ChangedWhileTakenError:
-            return self._give_back(claim) or Returned(claim=claim)
-        except UnreadableError:
-            return self._give_back(claim) or _unreadable(claim)
         except FileRefused as refused:
-            seconds = self._clock.elapsed() - started
-            return self._store.refuse(claim, copied, refused.refusal, at=self._clock.now(), seconds=seconds)
+            return self._refuse(claim, copied, refused.refusal, started)
+
+    def _answered(self, claim: Claim, found: Copied | NotCopied) -> Copied | Refusal | Returned | Superseded | NotTaken:
+        match found:
+            case ChangedWhileTakenError():
+                return self._give_back(claim) or Returned(claim=claim)
+            case UnreadableError():
+                return self._give_back(claim) or _unreadable(claim)
+            case FileRefused():
+                return found.refusal
+            case _:
+                return found
+
+    def _refuse(self, claim: Claim, copied: Copied | None, refusal: Refusal, started: float) -> Refused:
+        seconds = self._clock.elapsed() - started
+        return self._store.refuse(claim, copied, refusal, at=self._clock.now(), seconds=seconds)
 
     def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
-        source = Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits)
-        today = self._clock.now().date()
         with (
             TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
-            examine(source, today=today, spool_directory=Path(spool), keep_accepted=True) as examination,
+            self._examine(claim, format_, Path(spool)) as examination,
         ):
             return self._store.import_users(
                 claim,
@@ -207,15 +299,26 @@ class Importer:
         return self._store.supersede(claim, at=self._clock.now())
 
     def _archive(self, claim: Claim, entry: Entry) -> Archived | Unarchived:
-        try:
-            put_into_bak(claim, entry.archive, entry.report, sha256=entry.sha256)
-        except FileExistsError:
-            self._store.rename_archive(claim, self._clock.now())
-            return Unarchived(claim=claim, why="its name in bak is taken; it gets another one")
-        except OSError as error:
-            return Unarchived(claim=claim, why=error.strerror or str(error))
-        self._store.mark_archived(claim, self._clock.now())
-        return Archived(claim=claim, archive=entry.archive, report=entry.report)
+        file = ForBak(claim=claim, archive=entry.archive, report=entry.report, sha256=entry.sha256)
+        (outcome,) = self._archive_all([file])
+        return outcome
+
+    def _archive_all(self, files: Sequence[ForBak]) -> list[Archived | Unarchived]:
+        """Files of one client."""
+        hindrances = put_all_into_bak(files) if files else []
+        both = [*zip(files, hindrances, strict=True)]
+        archived = [file.claim for file, hindrance in both if hindrance is None]
+        if archived:
+            self._store.mark_archived(archived, self._clock.now())
+        return [self._archived(file, hindrance) for file, hindrance in both]
+
+    def _archived(self, file: ForBak, hindrance: OSError | None) -> Archived | Unarchived:
+        if hindrance is None:
+            return Archived(claim=file.claim, archive=file.archive, report=file.report)
+        if isinstance(hindrance, FileExistsError):
+            self._store.rename_archive(file.claim, self._clock.now())
+            return Unarchived(claim=file.claim, why="its name in bak is taken; it gets another one")
+        return Unarchived(claim=file.claim, why=hindrance.strerror or str(hindrance))
 
     def _quarantine(self, claim: Claim) -> Quarantined:
         self._store.quarantine(claim, at=self._clock.now())
@@ -224,6 +327,15 @@ class Importer:
     def _set_aside(self, claim: Claim) -> Quarantined:
         claiming.quarantine(claim, f"Its import ended the importing process {MAX_ATTEMPTS} times.")
         return Quarantined(claim=claim, attempts=MAX_ATTEMPTS)
+
+
+def _for_bak(done: Imported | Refused | Superseded) -> ForBak:
+    return ForBak(
+        claim=done.claim,
+        archive=done.archive,
+        report=done.report if isinstance(done, Imported) else None,
+        sha256="" if isinstance(done, Superseded) else done.sha256,
+    )
 
 
 def _unreadable(claim: Claim) -> NotTaken:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,19 @@ def entry_of(row: Row[Any], name: str) -> Entry:
     )
 
 
+def earlier_claims(connection: Connection, client: str, sha256s: Collection[str]) -> dict[str, str]:
+    """SHA-256 → the first import of those bytes by the client; nothing where there is none."""
+    earlier = (
+        select(imports.c.sha256, func.min(imports.c.claim_id))
+        .where(imports.c.client == client, imports.c.sha256.in_(sha256s), imports.c.sha256 != "")
+        .group_by(imports.c.sha256)
+    )
+    return {row[0]: row[1] for row in connection.execute(earlier)}
+
+
 def earlier_claim(connection: Connection, claim: Claim, copied: Copied) -> str | None:
     """The first import of the same bytes by the same client, None where there is none."""
-    earlier = select(func.min(imports.c.claim_id)).where(
-        imports.c.client == claim.client, imports.c.sha256 == copied.sha256, imports.c.sha256 != ""
-    )
-    found: str | None = connection.execute(earlier).scalar_one()
-    return found
+    return earlier_claims(connection, claim.client, [copied.sha256]).get(copied.sha256)
 
 
 def entry_values(claim: Claim, status: str, copied: Copied, archive: str, at: dt.datetime) -> dict[str, Any]:
@@ -133,7 +139,12 @@ def is_worth_telling(done: Imported) -> bool:
 
 def write_entry(connection: Connection, values: Mapping[str, Any]) -> None:
     """Add to the ledger, within the caller's transaction; a claim that is there already is an IntegrityError."""
-    connection.execute(insert(imports).values(values))
+    write_entries(connection, [values])
+
+
+def write_entries(connection: Connection, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Add several of the same kind to the ledger, likewise."""
+    connection.execute(insert(imports), entries)
 
 
 def write_notice(connection: Connection, notice: Notice, at: dt.datetime, *, once: str | None = None) -> None:

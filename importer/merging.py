@@ -6,9 +6,9 @@ them is in `importer.engines`.
 
 import datetime as dt
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -35,27 +35,37 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable, DropTable
 
 from importer.engines import load, loaded, staging
-from importer.examining import Examination
 from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim, Counts
 from importer.uniqueness import Late
 
+BROUGHT_BY = "brought by"
+"""The staged column with the claim of each row, where rows of several files are merged; no format has such a name."""
+
 _STAGED_ROWS = 20_000
+
+
+class Accepted(Protocol):
+    """Rows to be merged: of one examined file, or of several."""
+
+    def accepted(self) -> Iterator[pl.DataFrame]:
+        """The rows as `Verdict.accepted` has them, perhaps with BROUGHT_BY; `row` is unique."""
+        ...
 
 
 class Staging:
     """The accepted rows in a temporary table, which no other connection sees and no write lock is needed for."""
 
-    def __init__(self, connection: Connection, format_: Format, examination: Examination) -> None:
+    def __init__(self, connection: Connection, format_: Format, examination: Accepted) -> None:
         first = next(iter(examination.accepted()), None)
-        self.columns = [] if first is None else [name for name in first.columns if name not in {"row", "line"}]
+        names = [] if first is None else first.columns
+        self.columns = [name for name in names if name not in {"row", "line", BROUGHT_BY}]
         self.key = format_.key
-        self.examination = examination
         self.table = Table(
             "staged",
             MetaData(),
             _row_column(),
-            *(Column(name, Text) for name in self.columns),
+            *(Column(name, Text) for name in names if name not in {"row", "line"}),
             prefixes=["TEMPORARY"],
         )
         with staging(connection):
@@ -96,6 +106,10 @@ class Conflicts:
         late = [self._late(name, rows) for name, rows in found.items() if rows.height]
         self._delete(fallen)
         return late
+
+    def are_possible(self) -> bool:
+        """Whether a value of an accepted row belongs to another user, who may give it up in this file."""
+        return any(self._waits(compared).height for _, compared in self._compared())
 
     def _compared(self) -> Iterator[tuple[str, str]]:
         for name, compared in unique_columns(self._format).items():
@@ -179,9 +193,48 @@ class Merge:
         self._columns = staging.columns
         self._format = format_
         self._claim = claim
+        self._claim_id = self._staged.c.get(BROUGHT_BY, literal(claim.id))
         self._at = at
         key = unique_columns(format_)[format_.key]
         self._same_user = and_(users.c.client == claim.client, users.c[key] == self._staged.c[key])
+
+    def run_each(self, connection: Connection, accepted: Mapping[str, int]) -> dict[str, Counts]:
+        """The same for the rows of several files, none of which has a user of another one.
+
+        Args:
+            connection: within the caller's transaction.
+            accepted: claim → how many rows were accepted.
+
+        Raises:
+            ArithmeticError: as for `run`.
+        """
+        connection.execute(self._drop_unchanged())
+        left = {row[0]: row[1] for row in connection.execute(self._counted())}
+        there = {row[0]: row[1] for row in connection.execute(self._counted().where(self._is_there()))}
+        for statement in self._free_unique_values():
+            connection.execute(statement)
+        updated = connection.execute(self._update()).rowcount
+        inserted = connection.execute(self._insert()).rowcount
+        if (inserted + updated, updated) != (sum(left.values()), sum(there.values())):
+            message = f"{left} rows were staged, {there} of them of users, but {inserted} + {updated} stored"
+            raise ArithmeticError(message)
+        return {
+            claim: Counts(
+                records=rows,
+                accepted=rows,
+                inserted=left.get(claim, 0) - there.get(claim, 0),
+                updated=there.get(claim, 0),
+                unchanged=rows - left.get(claim, 0),
+            )
+            for claim, rows in accepted.items()
+        }
+
+    def _counted(self) -> Any:  # noqa: ANN401 - see Conflicts._query
+        """Claim → its staged rows."""
+        return select(self._claim_id, func.count()).select_from(self._staged).group_by(self._claim_id)
+
+    def _is_there(self) -> ColumnElement[bool]:
+        return select(literal(1)).where(self._same_user).exists()
 
     def run(self, connection: Connection, counts: Counts) -> Counts:
         """Merge, within the caller's transaction; returns the counts with what became of the accepted rows.
@@ -216,7 +269,7 @@ class Merge:
     def _update(self) -> Any:  # noqa: ANN401 - see Conflicts._query
         """Change the users that are there."""
         values = {name: self._merged(name) for name in self._columns if name != self._format.key}
-        mark = {"updated_at": self._at, "updated_by": self._claim.id}
+        mark = {"updated_at": self._at, "updated_by": self._claim_id}
         return update(self._users).where(self._same_user).values({**values, **mark})
 
     def _insert(self) -> Any:  # noqa: ANN401 - see Conflicts._query
@@ -225,13 +278,12 @@ class Merge:
             "client": literal(self._claim.client),
             "created_at": literal(self._at, self._users.c.created_at.type),
             "updated_at": literal(self._at, self._users.c.updated_at.type),
-            "created_by": literal(self._claim.id),
-            "updated_by": literal(self._claim.id),
+            "created_by": self._claim_id,
+            "updated_by": self._claim_id,
             **{name: literal(value) for name, value in self._format.defaults.items()},
             **{name: self._given(name) for name in self._columns},
         }
-        there = select(literal(1)).where(self._same_user).exists()
-        new = select(*values.values()).select_from(self._staged).where(~there)
+        new = select(*values.values()).select_from(self._staged).where(~self._is_there())
         return insert(self._users).from_select([*values], new).execution_options(preserve_rowcount=True)
 
     def _changes(self, name: str) -> ColumnElement[bool]:

@@ -127,9 +127,25 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     )
 
 
+def plain_frame(splits: Sequence[Split], shape: Shape) -> tuple[pl.DataFrame, pl.Series]:
+    """The records of files of one shape, each of which is whole and in order.
+
+    Returns:
+        A frame as `Block.frame`, whose `row` counts the records of all the files from 0; and those of its rows that
+        `parse` would not leave in the frame.
+
+    Raises:
+        BalanceError: the parser found another number of records than were proven.
+    """
+    records = [int(split.good.sum()) for split in splits]
+    rows = np.arange(sum(records))
+    frame = numbered_frame(b"".join(split.good_text() for split in splits), shape, rows, np.zeros_like(rows))
+    odd = [with_surplus(frame, shape), blank_rows(frame, shape), _repeating_header(frame, shape)]
+    return frame.select("row", "line", *shape.columns[: len(shape.names)]), pl.concat([some["row"] for some in odd])
+
+
 def _with_controls(split: Split, rows: Ints) -> pl.Series:
-    ends = int((split.lines.nexts - split.lines.ends)[: split.stop].sum())
-    found = controls(split.data, split.consumed, line_ends=ends)
+    found = controls(split.data, split.consumed, line_ends=split.line_end_bytes)
     lines = np.searchsorted(split.lines.nexts, found, side="right")
     return pl.Series("row", np.unique(rows[lines]), pl.Int64)
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, NamedTuple, Self
 
 import numpy as np
 
+from importer.controls import controls
 from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
 from importer.grammar import LINE_END, Grammar
 from importer.lines import count
@@ -26,7 +27,7 @@ from importer.surveying import has_trailing_separator
 from importer.tallying import BalanceError, Tally
 from importer.transcoding import Source, shown_size, unmarked_encoding, utf8_chunks
 
-__all__ = ["BalanceError", "Block", "Limits", "Reject", "UserFile", "open_user_file"]
+__all__ = ["BalanceError", "Block", "Limits", "Plain", "Reject", "UserFile", "open_user_file"]
 
 BLOCK_BYTES: Final = 6 << 20
 SURVEY_BYTES: Final = 8 << 20
@@ -105,6 +106,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         is_compressed=source.is_compressed,
         separator=header.separator,
     )
+    whole = sample if is_whole and is_utf8 and not has_surplus else None
     return UserFile(
         dialect=dialect,
         header=shape.names,
@@ -115,6 +117,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         _text=text,
         _begin=body,
         _shape=shape,
+        _whole=whole,
         _is_utf8=is_utf8,
         _tally=Tally(row=2, line=header.lines + 1),
         _ends_with_line=begin.endswith((b"\n", b"\r")),
@@ -169,6 +172,13 @@ def _warnings(encoding: Encoding, *, has_surplus: bool) -> tuple[Finding, ...]:
     return tuple(warning(kind) for kind, applies in kinds.items() if applies)
 
 
+class Plain(NamedTuple):
+    """All records of a small file, none of which is rejected for its structure."""
+
+    shape: Shape
+    split: Split
+
+
 class _Numbered(NamedTuple):
     split: Split
     row: int
@@ -198,6 +208,7 @@ class UserFile:
     _text: Iterator[bytes]
     _begin: bytes
     _shape: Shape
+    _whole: Split | None
     _is_utf8: bool
     _tally: Tally
     _ends_with_line: bool
@@ -220,6 +231,22 @@ class UserFile:
     def records(self) -> int:
         """How many records were read so far: good, rejected and blank ones, without the header."""
         return self._tally.records
+
+    def plain(self) -> Plain | None:
+        """The records, where the file is small and holds nothing but records and each is in order; else None.
+
+        It is a file whose `blocks` would be one block without rejects, blank records and warnings.
+        """
+        whole = self._whole
+        is_plain = (
+            whole is not None
+            and self._ends_with_line
+            and not (whole.problems or whole.blank or whole.empty_tail)
+            and whole.stop == whole.lines.starts.size
+            and bool(whole.good.any())
+            and not controls(whole.data, whole.consumed, line_ends=whole.line_end_bytes).size
+        )
+        return Plain(shape=self._shape, split=whole) if whole is not None and is_plain else None
 
     def blocks(self) -> Iterator[Block]:
         """The records; once.

@@ -95,6 +95,11 @@ class Split:
         """The bytes of the decided lines."""
         return int(self.lines.nexts[self.stop - 1]) if self.stop else 0
 
+    @property
+    def line_end_bytes(self) -> int:
+        """How many of these bytes are line ends: a CRLF is two."""
+        return int((self.lines.nexts - self.lines.ends)[: self.stop].sum())
+
     def text(self, first: int, last: int) -> bytes:
         """The text of the lines `first` to `last`, without the last one's line end."""
         return self.data[self.lines.starts[first] : self.lines.ends[last]]

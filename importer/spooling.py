@@ -1,10 +1,10 @@
-"""Frames that wait on disk, so that memory does not grow with the rows of a file."""
+"""Frames that wait on disk, so that memory does not grow with the rows of a file; those of small files in memory."""
 
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import polars as pl
 
@@ -13,11 +13,11 @@ class Spool:
     """Frames in the order they were appended, in one file of Arrow streams.
 
     Args:
-        path: a file that does not exist yet; whoever owns its directory removes it.
+        path: a file that does not exist yet; whoever owns its directory removes it. None keeps the frames in memory.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("x+b")
+    def __init__(self, path: Path | None) -> None:
+        self._file: BinaryIO = io.BytesIO() if path is None else path.open("x+b")
         self._sizes: list[int] = []
 
     def __enter__(self) -> Self:

@@ -2,27 +2,31 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Engine, and_, or_, select, update
+from sqlalchemy.exc import DBAPIError
 
 from importer.archiving import BAK, archive_names
 from importer.claiming import Copied
 from importer.database import LOOKUP_TABLES, imports, notices, user_table
-from importer.engines import reading_engine, take_turns
+from importer.engines import is_outage, reading_engine, take_turns
 from importer.examining import Examination
 from importer.format import Format, Lookup
 from importer.ledger import (
     NOTHING,
     Entry,
     earlier_claim,
+    earlier_claims,
     entry_of,
     entry_values,
     imported_values,
     is_worth_telling,
     notice_of,
     plain_notice,
+    write_entries,
     write_entry,
     write_notice,
 )
@@ -38,6 +42,45 @@ from importer.model import (
     Superseded,
     shown_name,
 )
+from importer.runs import Mergeable, runs
+from importer.together import Joined, PlainFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A file of a group: what was found in it, and the size and hash of its copy, None where it was not copied."""
+
+    claim: Claim
+    copied: Copied | None
+    found: PlainFile | Examination | Refusal
+
+    @property
+    def mergeable(self) -> Mergeable:
+        """What decides with which others it can be merged."""
+        if isinstance(self.found, PlainFile):
+            return Mergeable(kind=self.found.header, values=self.found.values)
+        return Mergeable(kind=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """How a group is imported.
+
+    Attributes:
+        at: now.
+        seconds: how long the import of one of its files has taken so far, on average.
+        examine: examines a plain file by itself.
+        write_report: makes a file's failed-users CSV durable before the commit.
+    """
+
+    at: dt.datetime
+    seconds: Callable[[], float]
+    examine: Callable[[Claim], Examination]
+    write_report: Callable[[Claim, Examination], None]
+
+
+class _NotAsOneError(Exception):
+    """Merging these files as if they were one would not be the same as merging them one after the other."""
 
 
 class Store:
@@ -85,10 +128,11 @@ class Store:
             _take_turns(connection, client)
             return [entry_of(row, row.file) for row in connection.execute(pending)]
 
-    def mark_archived(self, claim: Claim, at: dt.datetime) -> None:
-        """The file lies in bak under the ledger's name."""
+    def mark_archived(self, claims: Collection[Claim], at: dt.datetime) -> None:
+        """The files lie in bak under the ledger's names."""
+        ids = [claim.id for claim in claims]
         with self._engine.begin() as connection:
-            connection.execute(update(imports).where(imports.c.claim_id == claim.id).values(archived_at=at))
+            connection.execute(update(imports).where(imports.c.claim_id.in_(ids)).values(archived_at=at))
 
     def rename_archive(self, claim: Claim, at: dt.datetime) -> None:
         """Give an import other names in bak, because somebody else's file has taken them."""
@@ -127,26 +171,147 @@ class Store:
             staging = Staging(connection, self._format, examination)
             with connection.begin():
                 _take_turns(connection, claim.client)
-                examination.fail(Conflicts(connection, self._users, staging, self._format, claim.client).drop())
-                if examination.counts.failed:
-                    write_report(examination)
-                counts = Merge(self._users, staging, self._format, claim, at).run(connection, examination.counts)
-                archive, report = self._names(connection, claim, at)
-                done = Imported(
-                    claim=claim,
-                    counts=counts,
-                    reasons=examination.reason_counts(),
-                    warnings=examination.warnings,
-                    sha256=copied.sha256,
-                    same_as=earlier_claim(connection, claim, copied),
-                    seconds=seconds(),
-                    archive=archive,
-                    report=report if counts.failed else None,
+                return self._import(
+                    connection,
+                    staging,
+                    claim,
+                    copied,
+                    examination,
+                    at=at,
+                    seconds=seconds,
+                    write_report=write_report,
                 )
-                write_entry(connection, imported_values(done, copied, at))
-                if is_worth_telling(done):
-                    write_notice(connection, notice_of(done), at)
+
+    def _import(
+        self,
+        connection: Connection,
+        staging: Staging,
+        claim: Claim,
+        copied: Copied,
+        examination: Examination,
+        *,
+        at: dt.datetime,
+        seconds: Callable[[], float],
+        write_report: Callable[[Examination], None],
+    ) -> Imported:
+        examination.fail(Conflicts(connection, self._users, staging, self._format, claim.client).drop())
+        if examination.counts.failed:
+            write_report(examination)
+        counts = Merge(self._users, staging, self._format, claim, at).run(connection, examination.counts)
+        archive, report = self._names(connection, claim, at)
+        done = Imported(
+            claim=claim,
+            counts=counts,
+            reasons=examination.reason_counts(),
+            warnings=examination.warnings,
+            sha256=copied.sha256,
+            same_as=earlier_claim(connection, claim, copied),
+            seconds=seconds(),
+            archive=archive,
+            report=report if counts.failed else None,
+        )
+        write_entry(connection, imported_values(done, copied, at))
+        if is_worth_telling(done):
+            write_notice(connection, notice_of(done), at)
         return done
+
+    def import_group(self, client: str, members: Sequence[Member], work: Work) -> list[Imported | Refused]:
+        """Import files of one client in their order, in one transaction.
+
+        Each file is merged as if it came alone, and sees what those before it have stored; files that have nothing
+        to do with each other are merged as one. A file that the database refuses is left out: nothing of it is
+        stored, and the others are.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: as for `import_users`.
+            OSError: as for `import_users`.
+        """
+        done: list[Imported | Refused] = []
+        with self._engine.begin() as connection:
+            _take_turns(connection, client)
+            start = 0
+            for length in runs(member.mergeable for member in members):
+                done += self._import_run(connection, members[start : start + length], work)
+                start += length
+        return done
+
+    def _import_run(
+        self, connection: Connection, members: Sequence[Member], work: Work
+    ) -> Sequence[Imported | Refused]:
+        """As one where that is the same; otherwise half by half, down to single files."""
+        if isinstance(members[0].found, PlainFile):
+            try:
+                with connection.begin_nested():
+                    return self._import_as_one(connection, members, work)
+            except _NotAsOneError:
+                pass
+            except DBAPIError as error:
+                if is_outage(error):
+                    raise
+        if len(members) == 1:
+            return self._import_alone(connection, members[0], work)
+        middle = len(members) // 2
+        halves = members[:middle], members[middle:]
+        return [done for half in halves for done in self._import_run(connection, half, work)]
+
+    def _import_as_one(self, connection: Connection, members: Sequence[Member], work: Work) -> list[Imported]:
+        claims = {member.claim.id: member.claim for member in members}
+        files = {member.claim.id: found for member in members if isinstance(found := member.found, PlainFile)}
+        first = members[0].claim
+        staging = Staging(connection, self._format, Joined(files))
+        if Conflicts(connection, self._users, staging, self._format, first.client).are_possible():
+            raise _NotAsOneError
+        merge = Merge(self._users, staging, self._format, first, work.at)
+        counts = merge.run_each(connection, {id_: file.accepted.height for id_, file in files.items()})
+        contents = {member.claim.id: member.copied or NOTHING for member in members}
+        earlier = earlier_claims(connection, first.client, {content.sha256 for content in contents.values()})
+        names = self._names_of(connection, [*claims.values()], work.at)
+        done = [
+            Imported(
+                claim=claim,
+                counts=counts[id_],
+                reasons=(),
+                warnings=files[id_].warnings,
+                sha256=contents[id_].sha256,
+                same_as=earlier.get(contents[id_].sha256),
+                seconds=work.seconds(),
+                archive=names[id_][0],
+                report=None,
+            )
+            for id_, claim in claims.items()
+        ]
+        write_entries(connection, [imported_values(each, contents[each.claim.id], work.at) for each in done])
+        for each in done:
+            if is_worth_telling(each):
+                write_notice(connection, notice_of(each), work.at)
+        return done
+
+    def _import_alone(self, connection: Connection, member: Member, work: Work) -> list[Imported | Refused]:
+        """Nothing where the database refuses the file."""
+        try:
+            with connection.begin_nested():
+                return [self._stored(connection, member, work)]
+        except DBAPIError as error:
+            if is_outage(error):
+                raise
+            return []
+
+    def _stored(self, connection: Connection, member: Member, work: Work) -> Imported | Refused:
+        claim, copied, found = member.claim, member.copied, member.found
+        if isinstance(found, Refusal):
+            return self._refuse(connection, claim, copied, found, at=work.at, seconds=work.seconds())
+        with work.examine(claim) if isinstance(found, PlainFile) else nullcontext(found) as examination:
+            staging = Staging(connection, self._format, examination)
+            return self._import(
+                connection,
+                staging,
+                claim,
+                copied or NOTHING,
+                examination,
+                at=work.at,
+                seconds=work.seconds,
+                write_report=lambda judged: work.write_report(claim, judged),
+            )
 
     def refuse(
         self, claim: Claim, copied: Copied | None, refusal: Refusal, *, at: dt.datetime, seconds: float
@@ -156,17 +321,29 @@ class Store:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: nothing was recorded.
         """
-        content = copied or NOTHING
         with self._engine.begin() as connection:
             _take_turns(connection, claim.client)
-            archive, _ = self._names(connection, claim, at)
-            done = Refused(claim=claim, refusal=refusal, sha256=content.sha256, seconds=seconds, archive=archive)
-            why = {"refusal_code": refusal.code, "refusal_message": refusal.summarised().message, "seconds": seconds}
-            earlier = {"same_as": earlier_claim(connection, claim, content)}
-            write_entry(connection, entry_values(claim, "refused", content, archive, at) | why | earlier)
-            notice = replace(plain_notice(claim, NoticeKind.REFUSED, Audience.CLIENT, archive), refusal=refusal)
-            write_notice(connection, notice, at)
-            write_notice(connection, replace(notice.to(Audience.ADMIN), refusal=refusal.summarised()), at)
+            return self._refuse(connection, claim, copied, refusal, at=at, seconds=seconds)
+
+    def _refuse(
+        self,
+        connection: Connection,
+        claim: Claim,
+        copied: Copied | None,
+        refusal: Refusal,
+        *,
+        at: dt.datetime,
+        seconds: float,
+    ) -> Refused:
+        content = copied or NOTHING
+        archive, _ = self._names(connection, claim, at)
+        done = Refused(claim=claim, refusal=refusal, sha256=content.sha256, seconds=seconds, archive=archive)
+        why = {"refusal_code": refusal.code, "refusal_message": refusal.summarised().message, "seconds": seconds}
+        earlier = {"same_as": earlier_claim(connection, claim, content)}
+        write_entry(connection, entry_values(claim, "refused", content, archive, at) | why | earlier)
+        notice = replace(plain_notice(claim, NoticeKind.REFUSED, Audience.CLIENT, archive), refusal=refusal)
+        write_notice(connection, notice, at)
+        write_notice(connection, replace(notice.to(Audience.ADMIN), refusal=refusal.summarised()), at)
         return done
 
     def supersede(self, claim: Claim, *, at: dt.datetime) -> Superseded:
@@ -193,14 +370,28 @@ class Store:
                 write_notice(connection, notice, at, once=once)
 
     def _names(self, connection: Connection, claim: Claim, at: dt.datetime) -> tuple[str, str]:
+        return self._names_of(connection, [claim], at)[claim.id]
+
+    def _names_of(self, connection: Connection, claims: Sequence[Claim], at: dt.datetime) -> dict[str, tuple[str, str]]:
+        """Claim → its names in bak; the claims are of one client."""
+        client, directory = claims[0].client, claims[0].directory
         # A mail may name a file that has left bak since, so its name is not given to another one.
-        namesakes = and_(imports.c.client == claim.client, imports.c.file == shown_name(claim.name))
+        files = {shown_name(claim.name) for claim in claims}
+        namesakes = and_(imports.c.client == client, imports.c.file.in_(files))
         promised = select(imports.c.archive, imports.c.report).where(
-            imports.c.directory == str(claim.directory), or_(imports.c.archived_at.is_(None), namesakes)
+            imports.c.directory == str(directory), or_(imports.c.archived_at.is_(None), namesakes)
         )
         taken = {name for row in connection.execute(promised) for name in row}
-        bak = claim.directory / BAK
-        return archive_names(claim.name, at, lambda name: name in taken or os.path.lexists(bak / name))
+        bak = os.fspath(directory / BAK)
+
+        def is_taken(name: str) -> bool:
+            return name in taken or os.path.lexists(f"{bak}/{name}")
+
+        names: dict[str, tuple[str, str]] = {}
+        for claim in claims:
+            names[claim.id] = archive_names(claim.name, at, is_taken)
+            taken.update(names[claim.id])
+        return names
 
 
 def _take_turns(connection: Connection, client: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from importer.archiving import BakNotOursError, archive_names, make_bak, put_into_bak
+from importer.archiving import BakNotOursError, ForBak, archive_names, make_bak, put_into_bak
 from importer.model import Claim
 from tests.importing import NOW, mounted
 
@@ -33,7 +33,7 @@ def claim(tmp_path: Path) -> Claim:
 
 
 def put(claim: Claim) -> None:
-    put_into_bak(claim, *NAMES, sha256=SHA256)
+    put_into_bak(ForBak(claim=claim, archive=NAMES[0], report=NAMES[1], sha256=SHA256))
 
 
 def in_bak(claim: Claim) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ def test_the_copy_and_the_report_go_to_bak_and_the_original_goes(claim: Claim) -
 
 def test_a_file_that_was_never_copied_goes_itself(claim: Claim) -> None:
     claim.copy.unlink()
-    put_into_bak(claim, NAMES[0], None, sha256="")
+    put_into_bak(ForBak(claim=claim, archive=NAMES[0], report=None, sha256=""))
     assert in_bak(claim) == {NAMES[0]: DATA}
 
 
@@ -141,7 +141,7 @@ def test_nothing_is_overwritten_and_nothing_is_moved_when_a_name_is_taken(claim:
         put(claim)
     assert list(path.parent.iterdir()) == [path]
     assert (claim.original.exists(), claim.copy.exists(), claim.report.exists()) == (True, True, True)
-    put_into_bak(claim, "other.csv", "other.failed.csv", sha256=SHA256)
+    put_into_bak(ForBak(claim=claim, archive="other.csv", report="other.failed.csv", sha256=SHA256))
     path.unlink()
     assert in_bak(claim) == {"other.csv": DATA, "other.failed.csv": REPORT}
 
@@ -225,7 +225,7 @@ def test_the_longest_name_fits_another_mount(claim: Claim, elsewhere: Path) -> N
     claim.original.rename(long.original)
     long.copy.unlink()
     archive, _ = archive_names(long.name, NOW, nothing_is_taken)
-    put_into_bak(long, archive, None, sha256="")
+    put_into_bak(ForBak(claim=long, archive=archive, report=None, sha256=""))
     assert [path.name for path in elsewhere.iterdir()] == [archive]
 
 

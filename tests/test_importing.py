@@ -71,7 +71,7 @@ def test_files_are_imported_in_the_order_given_after_one_pause(site: Site) -> No
     for name, city in (("b.csv", "Hull"), ("a.csv", "Ottawa")):
         site.drop(name, f"uid,city\nU1,{city}\n")
     outcomes = site.take("b.csv", "a.csv", pause=lambda: pauses.append(site.left()))
-    assert [type(outcome) for outcome in outcomes] == [Imported, Archived, Imported, Archived]
+    assert [type(outcome) for outcome in outcomes] == [Imported, Imported, Archived, Archived]
     assert site.users()["U1"]["city"] == "Ottawa"
     assert len(pauses) == 1
     assert "b.csv" not in pauses[0]

@@ -452,7 +452,7 @@ def test_names_that_are_in_bak_are_not_promised(db: Database) -> None:
 def test_a_name_is_not_promised_again_when_its_file_has_left_bak(db: Database) -> None:
     first = db.claim()
     done = db.load("uid\nU1\n", claim=first)
-    db.store.mark_archived(first, NOW)
+    db.store.mark_archived([first], NOW)
     assert db.load("uid\nU1\n").archive != done.archive
 
 
@@ -477,7 +477,7 @@ def test_entries_that_are_not_archived_are_found_oldest_first(db: Database) -> N
     for number, claim in enumerate(claims[:4]):
         db.load(f"uid\nU{number}\n", claim=claim, client=claim.client)
     db.store.quarantine(claims[4], at=NOW)
-    db.store.mark_archived(claims[1], LATER)
+    db.store.mark_archived([claims[1]], LATER)
     assert [entry.claim.id for entry in db.store.unarchived("acme")] == ["claim-1", "claim-4"]
     entry = db.store.entry(claims[1])
     assert entry is not None

@@ -1,0 +1,110 @@
+"""Small files that are read and judged together, because their headers are the same.
+
+Reading a file costs some milliseconds however small it is. Files that are plain, which hold good rows only, share
+that; any other file is examined by itself, and so is one that repeats a unique value.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import polars as pl
+
+from importer.examining import Source
+from importer.format import CLEAR, Format, unique_columns
+from importer.header import Header, match_header
+from importer.merging import BROUGHT_BY
+from importer.model import FileRefused, Finding
+from importer.parsing import Shape, plain_frame
+from importer.reading import Plain
+from importer.validating import Validator
+
+PLAIN_BYTES = 64 << 10
+"""A larger file is examined by itself, which costs it little."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFile:
+    """A file all of whose records are accepted.
+
+    Attributes:
+        header: its names, which are those of every file that it was read with.
+        accepted: as `Verdict.accepted`; `row` is unique among the files that were read together.
+        values: what its rows claim for their users alone: (column of `users`, value).
+    """
+
+    header: tuple[str, ...]
+    warnings: tuple[Finding, ...]
+    accepted: pl.DataFrame
+    values: frozenset[tuple[str, str]]
+
+
+class Joined:
+    """The accepted rows of several plain files with the same header, each row with its claim."""
+
+    def __init__(self, files: Mapping[str, PlainFile]) -> None:
+        self._files = files
+
+    def accepted(self) -> Iterator[pl.DataFrame]:
+        """All of them."""
+        claims = np.repeat([*self._files], [file.accepted.height for file in self._files.values()])
+        frame = pl.concat(file.accepted for file in self._files.values())
+        yield frame.with_columns(pl.Series(BROUGHT_BY, claims.tolist(), pl.String))
+
+
+def read_together(sources: Sequence[Source], format_: Format, *, today: dt.date) -> list[PlainFile | None]:
+    """Read and judge files; None for each that is to be examined by itself.
+
+    Raises:
+        OSError: the disk is broken.
+    """
+    found: list[PlainFile | None] = [None] * len(sources)
+    alike: defaultdict[tuple[tuple[str, ...], bytes], list[tuple[int, Plain]]] = defaultdict(list)
+    for number, source in enumerate(sources):
+        plain = _plain(source)
+        if plain is not None:
+            alike[plain.shape.header, plain.shape.rules.grammar.separator].append((number, plain))
+    for members in alike.values():
+        shape = members[0][1].shape
+        header = match_header(shape.names, format_)
+        if isinstance(header, Header):
+            judged = _judged([plain for _, plain in members], shape, header, format_, today)
+            for (number, _), file in zip(members, judged, strict=True):
+                found[number] = file
+    return found
+
+
+def _plain(source: Source) -> Plain | None:
+    if source.path.stat().st_size > PLAIN_BYTES:
+        return None
+    try:
+        with source.open() as file:
+            return file.plain()
+    except FileRefused:
+        return None
+
+
+def _judged(
+    files: Sequence[Plain], shape: Shape, header: Header, format_: Format, today: dt.date
+) -> Iterator[PlainFile | None]:
+    frame, odd = plain_frame([file.split for file in files], shape)
+    validator = Validator(format_, header, today=today)
+    verdict = validator.validate(frame, with_controls=pl.Series("row", [], pl.Int64))
+    ends = [*accumulate(int(file.split.good.sum()) for file in files)]
+    bad = np.concatenate([odd.to_numpy(), verdict.failures["row"].to_numpy()])
+    not_plain = {*np.searchsorted(ends, bad, side="right").tolist()}
+    compared = [name for name in unique_columns(format_).values() if name in verdict.accepted.columns]
+    warnings = (*header.warnings, *validator.warnings)
+    rows = verdict.accepted["row"].to_numpy()
+    for number, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        start, stop = np.searchsorted(rows, [first, end])
+        accepted = verdict.accepted.slice(start, stop - start)
+        given = [(name, value) for name in compared for value in accepted[name].to_list() if value not in {None, CLEAR}]
+        values = frozenset(given)
+        if number in not_plain or len(values) < len(given):
+            yield None
+        else:
+            yield PlainFile(header=shape.names, warnings=warnings, accepted=accepted, values=values)
