@@ -116,12 +116,12 @@ class Importer:
             else:
                 not_taken.append(claimed)
         claiming.make_durable([claim for claim, _ in taken])
+        yield from not_taken
         if len(taken) > 1:
             self._clock.pause()
             yield from self._import_group(taken, format_)
         else:
             yield from self._import_one_by_one(taken, format_)
-        yield from not_taken
 
     def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
         """Finish what an earlier run, or an outage, left half done.

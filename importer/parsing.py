@@ -140,7 +140,8 @@ def plain_frame(splits: Sequence[Split], shape: Shape) -> tuple[pl.DataFrame, pl
     records = [int(split.good.sum()) for split in splits]
     rows = np.arange(sum(records))
     frame = numbered_frame(b"".join(split.good_text() for split in splits), shape, rows, np.zeros_like(rows))
-    odd = [with_surplus(frame, shape), blank_rows(frame, shape), _repeating_header(frame, shape)]
+    repeated = _repeating_header(frame, shape, may_need_trimming=True)
+    odd = [with_surplus(frame, shape), blank_rows(frame, shape), repeated]
     return frame.select("row", "line", *shape.columns[: len(shape.names)]), pl.concat([some["row"] for some in odd])
 
 

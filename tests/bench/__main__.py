@@ -17,6 +17,7 @@ from rich.table import Table
 from tests.bench.adversarial import CLEAN, FILES, adversarial_file
 from tests.bench.judging import judged
 from tests.bench.measuring import Run, run, typical
+from tests.bench.small import small
 from tests.generate.big import big_file
 
 BROKEN_SHARE = 0.01
@@ -191,6 +192,9 @@ def _adversarial(console: Console, directory: Path, records: int, rounds: int) -
 
 def _run(command: Sequence[str | Path]) -> Run:
     return run(command, ENVIRONMENT)
+
+
+bench.add_command(small)
 
 
 if __name__ == "__main__":

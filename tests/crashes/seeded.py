@@ -1,6 +1,6 @@
 """Houses with a bug each, which the enumeration of crashes or the power losses must find."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, update
 
 from importer import claiming
+from importer.archiving import ForBak
 from importer.claiming import Copied
 from importer.database import mails
 from importer.engines import make_engine
@@ -50,9 +51,9 @@ def _engine_that_does_not_wait_for_the_disk(url: str) -> Engine:
 
 
 class _MarksArchivedFirst(Importer):
-    def _archive(self, claim: Claim, entry: Entry) -> Archived | Unarchived:
-        self._store.mark_archived(claim, self._clock.now())
-        return super()._archive(claim, entry)
+    def _archive_all(self, files: Sequence[ForBak]) -> list[Archived | Unarchived]:
+        self._store.mark_archived([file.claim for file in files], self._clock.now())
+        return super()._archive_all(files)
 
 
 class _ForgetfulStore(Store):
