@@ -70,7 +70,7 @@ def claim(new: Claim) -> Claim | NotTaken:
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
     if not is_plain(status):
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.NOT_A_PLAIN_FILE)
-    _make_own_directory(new.work.parent)
+    make_own_directory(new.work.parent)
     new.work.mkdir(mode=0o700)
     try:
         rename_noreplace(source, new.original)
@@ -176,8 +176,8 @@ def claims(client: str, directory: Path) -> Iterator[Claim]:
     parent = directory / WORK_DIRECTORY
     if not os.path.lexists(parent):
         return
-    _make_own_directory(parent)
-    for work in sorted(parent.iterdir()):
+    make_own_directory(parent)
+    for work in sorted(path for path in parent.iterdir() if not path.name.startswith(".")):
         names = [entry.name for entry in work.iterdir() if not entry.name.startswith(".")]
         found = Claim(id=work.name, client=client, directory=directory, name=names[0] if names else "")
         if names:
@@ -235,8 +235,12 @@ def _attempts(claimed: Claim) -> int:
         return 0
 
 
-def _make_own_directory(path: Path) -> None:
-    """Make it; one that is there must be ours, or somebody else could change what lies in it."""
+def make_own_directory(path: Path) -> None:
+    """Make it; one that is there must be ours, or somebody else could change what lies in it.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():

@@ -3,6 +3,7 @@
 The URL alone chooses the database: `sqlite:///…` or `postgresql+psycopg://…`.
 """
 
+import datetime as dt
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,22 +52,23 @@ class Rows(Protocol):
         ...
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, single: bool = False) -> Engine:
     """An engine whose transactions hold what the protocol needs.
 
     On SQLite: WAL, `synchronous=FULL` (NORMAL loses commits at a power loss), and `BEGIN IMMEDIATE`, because a
     deferred transaction that upgrades fails at once whatever the timeout is. See `reading_engine` for readers.
-    PostgreSQL's own defaults hold it, which `shortcomings` makes sure of.
+    PostgreSQL's own defaults hold it, which `shortcomings` makes sure of. With `single` all of them run on one
+    connection to it, as is needed by who holds locks of a session (`importer.holding`).
     """
     if make_url(url).get_backend_name() == "postgresql":
-        return _postgresql(url)
+        return _postgresql(url, **{"pool_size": 1, "max_overflow": 0} if single else {})
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _postgresql(url: str) -> Engine:
+def _postgresql(url: str, **pool: int) -> Engine:
     ours = {
         "connect_timeout": _CONNECT_SECONDS,
         "client_encoding": "utf8",
@@ -81,6 +83,7 @@ def _postgresql(url: str) -> Engine:
         pool_pre_ping=True,
         # Plans are made for the staged rows of the day, and poolers between us and the server know no prepared ones.
         connect_args={name: value for name, value in ours.items() if name not in given} | {"prepare_threshold": None},
+        **pool,
     )
 
 
@@ -167,6 +170,19 @@ def take_turns(connection: Connection, what: str) -> None:
         connection.execute(bound, {"milliseconds": str(BUSY_SECONDS * 1000)})
         lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
         connection.execute(lock, {"what": f"userdrop {what}"})
+
+
+def database_time(engine: Engine, now: dt.datetime) -> dt.datetime:
+    """The time by which services that share a database agree: a PostgreSQL server's own, UTC; else `now`.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the server cannot be asked.
+    """
+    if engine.dialect.name != "postgresql":
+        return now
+    with engine.connect() as connection:
+        its: dt.datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return its.astimezone(dt.UTC)
 
 
 @contextmanager

@@ -131,7 +131,7 @@ class Importer:
             OSError: as for import_files.
         """
         left = {claim.id: claim for claim in claiming.claims(client, directory)}
-        for entry in self._store.unarchived(client):
+        for entry in self._store.unarchived(client, directory, left):
             yield self._archive(left.get(entry.claim.id, entry.claim), entry)
         format_ = self._store.known_format()
         unknown: list[tuple[Claim, Fingerprint]] = []

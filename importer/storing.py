@@ -2,9 +2,10 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 from sqlalchemy.exc import DBAPIError
@@ -117,11 +118,16 @@ class Store:
             row = connection.execute(select(imports).where(imports.c.claim_id == claim.id)).one_or_none()
         return None if row is None else entry_of(row, claim.name)
 
-    def unarchived(self, client: str) -> list[Entry]:
-        """Committed imports whose files are not known to lie in bak, oldest first."""
+    def unarchived(self, client: str, directory: Path, claims: Iterable[str]) -> list[Entry]:
+        """Committed imports whose files are not known to lie in the directory's bak, oldest first.
+
+        Those of other directories are their own nodes' to finish; `claims` lie in this one, whatever the node that
+        made them calls it.
+        """
+        here = or_(imports.c.directory == str(directory), imports.c.claim_id.in_([*claims]))
         pending = (
             select(imports)
-            .where(imports.c.archived_at.is_(None), imports.c.client == client, imports.c.status != "quarantined")
+            .where(imports.c.archived_at.is_(None), imports.c.client == client, imports.c.status != "quarantined", here)
             .order_by(imports.c.claim_id)
         )
         with reading_engine(self._engine).begin() as connection:

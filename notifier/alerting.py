@@ -9,6 +9,7 @@ mail goes out before.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.model import Alert, AlertKind, AlertMail, Occasion, Severity
@@ -128,6 +129,33 @@ def told(alert: Alert, occasion: Occasion, now: datetime) -> Alert:
     if occasion is Occasion.RESOLVED:
         return replace(alert, mailed_at=max(now, alert.resolved_at))
     return replace(alert, mailed_at=min(now, alert.resolved_at - TICK))
+
+
+def is_told(known: Alert, mail: AlertMail, now: datetime) -> bool:
+    """Whether another node has told already what the mail would tell, by the alert as the nodes' table has it."""
+    match mail.occasion:
+        case Occasion.OPENED:
+            return is_open(known) and known.mailed_at is not None
+        case Occasion.CHANGED:
+            return is_open(known) and _named(mail.alert.detail) <= _named(known.detail)
+        case Occasion.REPEATED:
+            return is_open(known) and due(known, now) is not Occasion.REPEATED
+        case Occasion.RESOLVED:
+            return known.resolved_at is not None and (known.mailed_at or known.opened_at) >= known.resolved_at
+        case _:
+            assert_never(mail.occasion)
+
+
+def shared(known: Alert, alert: Alert) -> Alert:
+    """What the nodes' table says of a `known` alert once a node has stored its own; no mail is forgotten by it."""
+    detail = alert.detail if alert.changed_at is None else known.detail
+    mailed_at = max((at for at in (known.mailed_at, alert.mailed_at) if at is not None), default=None)
+    end = alert.resolved_at
+    if end is not None and known.resolved_at is not None:
+        end = min(end, known.resolved_at)
+    elif end is not None and mailed_at is not None and (alert.mailed_at is None or alert.mailed_at < end):
+        mailed_at = min(mailed_at, end - TICK)  # the other's mail was none about the end
+    return replace(known, detail=detail, mailed_at=mailed_at, resolved_at=end)
 
 
 def after(board: Board, mails: Iterable[AlertMail], now: datetime) -> Board:

@@ -26,7 +26,7 @@ from notifier.model import (
     Mail,
     StoredMail,
 )
-from notifier.outbox import DATABASE_ERRORS
+from notifier.outbox import DATABASE_ERRORS, LEASE
 from notifier.retrying import FIRST_WAIT
 from notifier.sending import Sender
 from notifier.smtp import SESSION_SECONDS, Transport
@@ -47,6 +47,7 @@ class Delivery:
 
     Args:
         engine: the database of notices, mails and alerts.
+        node: this service's name among those that share the database.
         transport: where mails go.
         addresses: who is written to.
         letters: what is written.
@@ -55,12 +56,15 @@ class Delivery:
         jitter: a number from 0 to 1 that spreads retries.
         alerts: shared with whoever else opens alerts.
         gather: how long a client must be quiet before its notices become a mail.
+        database_clock: the time by which mails are leased, the same for all nodes; called in threads, and may raise
+            `DATABASE_ERRORS`. The clock, where there is one node only.
     """
 
     def __init__(
         self,
         *,
         engine: Engine,
+        node: str = "",
         transport: Transport,
         addresses: Addresses,
         letters: Letters,
@@ -69,11 +73,14 @@ class Delivery:
         jitter: Callable[[], float],
         alerts: Alerts,
         gather: timedelta = GATHER,
+        database_clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.alerts = alerts
         self._engine = engine
+        self._node = node
+        self._database_clock = database_clock or clock
         self._sender = Sender(engine=engine, transport=transport, admin=addresses.admin, alerts=alerts, clock=clock)
-        self._results = Results(engine=engine, letters=letters, addresses=addresses, jitter=jitter)
+        self._results = Results(engine=engine, node=node, letters=letters, addresses=addresses, jitter=jitter)
         self._addresses = addresses
         self._letters = letters
         self._clock = clock
@@ -146,9 +153,9 @@ class Delivery:
         self.alerts.open(AlertKind.DATABASE, detail=f"The queue of mails met {type(error).__name__}.")
 
     async def _recover(self) -> None:
-        """Go on where an earlier run, or an outage of the database, interrupted: this is the only sender."""
+        """Go on where an earlier run of this node, or an outage of the database, interrupted."""
         if not self._leases_released:
-            await asyncio.to_thread(outbox.release, self._engine)
+            await asyncio.to_thread(outbox.release, self._engine, self._node)
             self._leases_released = True
         if not self._restored:
             now = self._clock()
@@ -176,31 +183,40 @@ class Delivery:
         while not self._sender.is_paused() and not (stopping is not None and stopping.is_set()):
             failing = self.alerts.is_open(AlertKind.SMTP)
             limit = 1 if failing else LEASED_AT_ONCE
-            work = partial(outbox.lease, self._engine, now=self._clock(), limit=limit, early=failing)
-            leased = await asyncio.to_thread(work)
+            until = self._clock() + LEASE
+            leased = await asyncio.to_thread(self._lease, limit=limit, early=failing)
             if not leased:
                 break
-            done += await self._send_all(leased, stopping)
+            done += await self._send_all(leased, until, stopping)
             if failing and not self.alerts.is_open(AlertKind.SMTP):
                 await asyncio.to_thread(partial(outbox.hurry, self._engine, now=self._clock()))
         return done
 
-    async def _send_all(self, leased: Sequence[StoredMail], stopping: asyncio.Event | None) -> Delivered:
-        """Send one after the other; what does not get its turn in this lease is given back untried."""
+    def _lease(self, *, limit: int, early: bool) -> list[StoredMail]:
+        now, database_now = self._clock(), self._database_clock()
+        return outbox.lease(self._engine, node=self._node, now=now, limit=limit, early=early, database_now=database_now)
+
+    async def _send_all(
+        self, leased: Sequence[StoredMail], until: datetime, stopping: asyncio.Event | None
+    ) -> Delivered:
+        """Send one after the other; what does not get its turn in this lease is given back untried.
+
+        `until` is the end of the lease by this node's own clock, as far as it can be relied on.
+        """
         done = Delivered()
         for position, mail in enumerate(leased):
-            if self._sender.is_paused() or not self._has_time(mail) or (stopping is not None and stopping.is_set()):
+            if self._sender.is_paused() or not self._has_time(until) or (stopping is not None and stopping.is_set()):
                 rest = [left.id for left in leased[position:]]
-                await asyncio.to_thread(outbox.release, self._engine, rest)
+                await asyncio.to_thread(outbox.release, self._engine, self._node, rest)
                 break
             result = await self._sender.attempt(mail)
             self._results.add(result)
             done += await self._results.write()
         return done
 
-    def _has_time(self, mail: StoredMail) -> bool:
+    def _has_time(self, until: datetime) -> bool:
         session = timedelta(seconds=SESSION_SECONDS + BUSY_SECONDS)
-        return self._clock() + session <= mail.leased_until
+        return self._clock() + session <= until
 
     async def _tell_alerts(self) -> None:
         now = self._clock()

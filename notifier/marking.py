@@ -23,8 +23,11 @@ log = structlog.get_logger()
 class Results:
     """Ends of mails that are still to be written down; the leases of these mails hold meanwhile."""
 
-    def __init__(self, *, engine: Engine, letters: Letters, addresses: Addresses, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, *, engine: Engine, node: str, letters: Letters, addresses: Addresses, jitter: Callable[[], float]
+    ) -> None:
         self._engine = engine
+        self._node = node
         self._letters = letters
         self._addresses = addresses
         self._jitter = jitter
@@ -73,7 +76,7 @@ class Results:
 
     async def _as_it_was(self, result: Result) -> Delivered:
         """It was tried early, and the server is not back: that is no try."""
-        await asyncio.to_thread(outbox.release, self._engine, [result.mail.id])
+        await asyncio.to_thread(outbox.release, self._engine, self._node, [result.mail.id])
         return Delivered()
 
     async def _later(self, result: Result) -> Delivered:

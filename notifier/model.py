@@ -119,7 +119,6 @@ class StoredMail:
     Attributes:
         tries: how often it was tried before.
         next_try_at: when it was due; later than now for a mail that is tried early.
-        leased_until: until then nobody else sends it.
     """
 
     id: int
@@ -130,7 +129,6 @@ class StoredMail:
     created_at: datetime
     tries: int
     next_try_at: datetime
-    leased_until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

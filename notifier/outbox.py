@@ -12,13 +12,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, false, insert, or_, select, true, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer.database import alerts, imports, mails, notices
 from importer.engines import reading_engine, take_turns
 from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
-from notifier.alerting import told
+from notifier.alerting import is_told, shared, told
 from notifier.letters import Letters
 from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Letter, Mail, Queued, Report, StoredMail
 from notifier.retrying import LONGEST_WAIT
@@ -166,22 +166,32 @@ def _insert(connection: Connection, mail: Mail) -> Queued:
     return Queued(id=key, audience=mail.audience, client=mail.client)
 
 
-def lease(engine: Engine, *, now: datetime, limit: int, early: bool = False) -> list[StoredMail]:
+def lease(
+    engine: Engine, *, node: str, now: datetime, limit: int, early: bool = False, database_now: datetime | None = None
+) -> list[StoredMail]:
     """Take up to `limit` mails that are due, the longest due first; nobody else gets them for LEASE.
 
-    With `early` also mails that are not due yet, to find out whether a server is back. A time further ahead than any
-    wait or lease reaches was written under another clock, and counts as passed.
+    A time further ahead than any wait or lease reaches was written under another clock, and counts as passed.
+
+    Args:
+        engine: the database.
+        node: who takes them.
+        now: by which mails are due.
+        limit: the most to take.
+        early: take also mails that are not due yet, to find out whether a server is back.
+        database_now: by which leases begin and end, the same for all nodes; `now` where there is only one.
     """
-    wanted = and_(mails.c.state == "queued", _is_free(now), true() if early else _is_due(now))
+    leasing = database_now or now
+    wanted = and_(mails.c.state == "queued", _is_free(leasing), true() if early else _is_due(now))
     if not _any(engine, wanted):
         return []
-    until = now + LEASE
+    until = leasing + LEASE
     query = select(mails).where(wanted).order_by(mails.c.next_try_at, mails.c.id).limit(limit)
     with engine.begin() as connection:
         rows = connection.execute(query.with_for_update(skip_locked=True)).all()
         taken = mails.c.id.in_([row.id for row in rows])
-        connection.execute(update(mails).where(taken).values(leased_until=until))
-        return [_stored(row, until) for row in rows]
+        connection.execute(update(mails).where(taken).values(leased_until=until, leased_by=node))
+        return [_stored(row) for row in rows]
 
 
 def _any(engine: Engine, wanted: ColumnElement[bool]) -> bool:
@@ -206,7 +216,7 @@ def hurry(engine: Engine, *, now: datetime) -> None:
         connection.execute(update(mails).where(waiting).values(next_try_at=now))
 
 
-def _stored(row: AnyRow, until: datetime) -> StoredMail:
+def _stored(row: AnyRow) -> StoredMail:
     attachments = tuple(Attachment(**attachment) for attachment in row.attachments)
     return StoredMail(
         id=row.id,
@@ -217,15 +227,15 @@ def _stored(row: AnyRow, until: datetime) -> StoredMail:
         created_at=row.created_at,
         tries=row.tries,
         next_try_at=row.next_try_at,
-        leased_until=until,
     )
 
 
-def release(engine: Engine, ids: Sequence[int] | None = None) -> None:
-    """Give leases back untried: of these mails, or all of them when the only sender starts."""
+def release(engine: Engine, node: str, ids: Sequence[int] | None = None) -> None:
+    """Give a node's leases back untried: of these mails, or all of them when it starts, but never another node's."""
     chosen = mails.c.leased_until.is_not(None) if ids is None else mails.c.id.in_(ids)
     with engine.begin() as connection:
-        connection.execute(update(mails).where(chosen).values(leased_until=None))
+        own = and_(mails.c.leased_by == node, chosen)
+        connection.execute(update(mails).where(own).values(leased_until=None, leased_by=None))
 
 
 def mark_sent(engine: Engine, mail: StoredMail, *, now: datetime) -> None:
@@ -250,7 +260,7 @@ def mark_dead(engine: Engine, mail: StoredMail, *, now: datetime, error: str, in
 def _mark(connection: Connection, mail: StoredMail, **values: object) -> None:
     """Only a queued mail changes: what an operator did meanwhile stands."""
     mine = and_(mails.c.id == mail.id, mails.c.state == "queued")
-    connection.execute(update(mails).where(mine).values(leased_until=None, **values))
+    connection.execute(update(mails).where(mine).values(leased_until=None, leased_by=None, **values))
 
 
 def reports(engine: Engine, attachments: Sequence[Attachment]) -> list[Report]:
@@ -273,32 +283,47 @@ def _report(attachment: Attachment, row: AnyRow) -> Report:
 
 
 def record_alerts(engine: Engine, changed: Iterable[Alert], about: Iterable[tuple[AlertMail, Mail]]) -> list[Queued]:
-    """Store alerts as they are now, and the mails that tell of them, in one transaction."""
+    """Store alerts as they are now, and the mails that tell of them, in one transaction.
+
+    Nodes that meet the same condition share its alert: it is opened, mailed and ended by whoever comes first.
+    """
     with engine.begin() as connection:
+        take_turns(connection, "alerts")
         for alert in changed:
             _store_alert(connection, alert)
         queued = []
         for alert_mail, mail in about:
-            _store_alert(connection, told(alert_mail.alert, alert_mail.occasion, mail.created_at))
-            queued.append(_insert(connection, mail))
+            known = _shared(connection, alert_mail.alert)
+            if known is None or not is_told(_alert(known), alert_mail, mail.created_at):
+                _store_alert(connection, told(alert_mail.alert, alert_mail.occasion, mail.created_at))
+                queued.append(_insert(connection, mail))
         return queued
 
 
 def _store_alert(connection: Connection, alert: Alert) -> None:
+    known = _shared(connection, alert)
+    stored = alert if known is None else shared(_alert(known), alert)
     values = {
-        "kind": alert.kind.value,
-        "client": alert.client,
+        "kind": stored.kind.value,
+        "client": stored.client,
         # What is not told yet is not stored either, so that it is new again after a crash.
-        "detail": alert.detail if alert.changed_at is None else alert.told[-1],
-        "opened_at": alert.opened_at,
-        "mailed_at": alert.mailed_at,
-        "resolved_at": alert.resolved_at,
+        "detail": stored.detail if stored.changed_at is None else stored.told[-1],
+        "opened_at": stored.opened_at,
+        "mailed_at": stored.mailed_at,
+        "resolved_at": stored.resolved_at,
     }
-    same = and_(
-        alerts.c.kind == alert.kind.value, alerts.c.client == alert.client, alerts.c.opened_at == alert.opened_at
-    )
-    if connection.execute(update(alerts).where(same).values(values)).rowcount == 0:
+    if known is None:
         connection.execute(insert(alerts).values(values))
+    else:
+        connection.execute(update(alerts).where(alerts.c.id == known.id).values(values))
+
+
+def _shared(connection: Connection, alert: Alert) -> AnyRow | None:
+    """The stored alert of the same condition: the open one, or the same, or one whose end this one has seen as well."""
+    seen_too = alerts.c.resolved_at >= alert.opened_at if alert.resolved_at is not None else false()
+    same = or_(alerts.c.resolved_at.is_(None), alerts.c.opened_at == alert.opened_at, seen_too)
+    query = select(alerts).where(alerts.c.kind == alert.kind.value, alerts.c.client == alert.client, same)
+    return connection.execute(query.order_by(alerts.c.resolved_at.is_(None).desc(), alerts.c.id.desc())).first()
 
 
 def known_alerts(engine: Engine, *, now: datetime) -> list[Alert]:

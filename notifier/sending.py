@@ -141,5 +141,4 @@ def _unstored(mail: Mail) -> StoredMail:
         created_at=mail.created_at,
         tries=0,
         next_try_at=mail.created_at,
-        leased_until=mail.created_at,
     )

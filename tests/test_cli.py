@@ -14,8 +14,8 @@ import pytest
 from importer.format import REPORT_COLUMNS
 from importer.format_file import load_format
 from tests.servers.tools import environment
-from watcher.app import InstanceLock
 from watcher.cli import main
+from watcher.instance import AlreadyRunningError, InstanceLocks, node_name
 from watcher.settings import PREFIX, Settings, variable
 
 ROOT = Path(__file__).parents[1]
@@ -317,11 +317,32 @@ def test_patterns_that_are_not_understood_end_the_service_with_3(tmp_path: Path,
 
 
 def test_a_second_instance_is_refused_with_75_and_the_first_ones_pid(tmp_path: Path) -> None:
-    lock = InstanceLock(tmp_path)
+    locks = InstanceLocks(tmp_path, "postgresql+psycopg://")
     ended = process("run", directory=tmp_path, STATE_DIR=tmp_path)
-    lock.release()
+    locks.release()
     assert ended.returncode == 75
     assert ended.stderr.decode() == f"userdrop: userdrop is running already, as process {os.getpid()}\n"
+
+
+def test_a_second_instance_on_the_same_sqlite_file_is_refused_whatever_its_state_directory(tmp_path: Path) -> None:
+    (tmp_path / "alias.db").symlink_to("users.db")
+    locks = InstanceLocks(tmp_path, f"sqlite:///{tmp_path / 'users.db'}")
+    ended = process("run", directory=tmp_path, STATE_DIR=tmp_path / "other", DATABASE_URL="sqlite:///alias.db")
+    locks.release()
+    assert ended.returncode == 75
+    assert ended.stderr.decode() == f"userdrop: userdrop is running already, as process {os.getpid()}\n"
+
+
+def test_instances_with_a_state_directory_each_may_share_a_postgresql_database(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("one", "two")]
+    for place in places:
+        place.mkdir()
+    locks = [InstanceLocks(place, "postgresql+psycopg://db.example/userdrop") for place in places]
+    with pytest.raises(AlreadyRunningError, match=str(os.getpid())):
+        InstanceLocks(places[0], "postgresql+psycopg://db.example/userdrop")
+    for each in locks:
+        each.release()
+    assert node_name(places[0]) == node_name(places[0]) != node_name(places[1])
 
 
 def test_directories_that_cannot_be_made_end_the_service_with_3(tmp_path: Path) -> None:

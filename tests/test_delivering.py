@@ -424,7 +424,7 @@ async def test_an_earlier_runs_lease_delays_nothing_after_a_restart(
 ) -> None:
     store(engine, failed_rows())
     outbox.form(engine, LETTERS, ADDRESSES, now=NOW, next_run=None)
-    assert len(outbox.lease(engine, now=NOW, limit=1)) == 1
+    assert len(outbox.lease(engine, node="", now=NOW, limit=1)) == 1
     assert await deliver(engine, mailbox, clock).once() == Delivered(sent=1)
 
 

@@ -1,19 +1,22 @@
 """Notices, mails and alerts in a real SQLite file and in a real PostgreSQL."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, select
 
 from importer.database import mails, metadata, notices
-from importer.engines import make_engine
+from importer.engines import database_time, make_engine
 from importer.model import Audience
 from notifier import outbox
 from notifier.messages import Packing, build, pack
 from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Occasion, Queued, StoredMail
 from tests.mailing import ADDRESSES, LETTERS, NOW, REPORT, failed_rows, queue, refused, store, store_import
 from tests.servers.postgresql import PostgresqlServer
+
+NODE = "this node"
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def _form(engine: Engine, *, gather: timedelta = timedelta(0), addresses: Addres
 
 
 def _lease(engine: Engine, limit: int = 100, **later: float) -> list[StoredMail]:
-    return outbox.lease(engine, now=NOW + timedelta(**later), limit=limit)
+    return outbox.lease(engine, node=NODE, now=NOW + timedelta(**later), limit=limit)
 
 
 def test_a_thousand_notices_of_a_client_are_one_mail(engine: Engine) -> None:
@@ -130,10 +133,36 @@ def test_a_released_mail_is_free_at_once(engine: Engine) -> None:
     store(engine, failed_rows(), failed_rows(client="other"))
     _form(engine)
     first, second = _lease(engine)
-    outbox.release(engine, [first.id])
+    outbox.release(engine, NODE, [first.id])
     assert [mail.id for mail in _lease(engine)] == [first.id]
-    outbox.release(engine)
+    outbox.release(engine, NODE)
     assert [mail.id for mail in _lease(engine)] == [first.id, second.id]
+
+
+def test_a_node_that_starts_gives_back_its_own_leases_and_leaves_those_of_others(engine: Engine) -> None:
+    store(engine, failed_rows(1, client="a"), failed_rows(2, client="b"))
+    _form(engine)
+    (own,) = _lease(engine, limit=1)
+    (others,) = outbox.lease(engine, node="another node", now=NOW, limit=1)
+    outbox.release(engine, NODE)
+    outbox.release(engine, NODE, [others.id])
+    assert [mail.id for mail in _lease(engine)] == [own.id]
+    assert [mail.id for mail in _lease(engine, minutes=15)] == [own.id, others.id]
+
+
+def test_a_node_whose_clock_is_ahead_takes_no_mail_that_another_node_sends(engine: Engine) -> None:
+    store(engine, failed_rows())
+    _form(engine)
+    assert len(_lease(engine)) == 1
+    ahead = NOW + timedelta(minutes=16)
+    assert outbox.lease(engine, node="ahead", now=ahead, limit=1, database_now=NOW + timedelta(minutes=1)) == []
+    assert len(outbox.lease(engine, node="ahead", now=ahead, limit=1, database_now=NOW + timedelta(minutes=15))) == 1
+
+
+def test_nodes_agree_on_the_time_of_a_server_and_a_file_has_that_of_its_service(engine: Engine) -> None:
+    its = database_time(engine, NOW)
+    assert its.tzinfo is UTC
+    assert (its == NOW) == (engine.dialect.name == "sqlite")
 
 
 def test_a_deferred_mail_comes_back_when_it_is_due(engine: Engine) -> None:
@@ -168,8 +197,8 @@ def test_a_mail_can_be_taken_early_and_all_be_hurried(engine: Engine) -> None:
     for mail in _lease(engine):
         outbox.mark_later(engine, mail, next_try_at=NOW + timedelta(minutes=30), error="")
     assert _lease(engine) == []
-    assert len(outbox.lease(engine, now=NOW, limit=1, early=True)) == 1
-    outbox.release(engine)
+    assert len(outbox.lease(engine, node=NODE, now=NOW, limit=1, early=True)) == 1
+    outbox.release(engine, NODE)
     outbox.hurry(engine, now=NOW)
     assert len(_lease(engine)) == 2
 
@@ -239,3 +268,42 @@ def test_alerts_survive_a_restart_as_they_were(engine: Engine) -> None:
     (known,) = outbox.known_alerts(engine, now=NOW)
     assert known.mailed_at == later
     assert len(queue(engine)) == 1
+
+
+def _tell(engine: Engine, alert: Alert, occasion: Occasion, **later: float) -> int:
+    """How many mails a node queues that has this alert and finds that it is time to tell of it."""
+    now = NOW + timedelta(**later)
+    mail = AlertMail(alert=alert, occasion=occasion)
+    about = outbox.to_admin(ADDRESSES, LETTERS.about_alert(mail, now), alert.client or None, now)
+    return len(outbox.record_alerts(engine, [alert], [(mail, about)]))
+
+
+def test_a_condition_that_two_nodes_meet_is_one_alert_and_each_occasion_one_mail(engine: Engine) -> None:
+    one = Alert(kind=AlertKind.DISK_FULL, client="", detail="full", opened_at=NOW)
+    two = replace(one, opened_at=NOW + timedelta(seconds=1))
+    assert [_tell(engine, alert, Occasion.OPENED, seconds=40) for alert in (one, two)] == [1, 0]
+    assert len(outbox.known_alerts(engine, now=NOW)) == 1
+    one, two = (replace(alert, mailed_at=NOW + timedelta(seconds=40)) for alert in (one, two))
+    assert [_tell(engine, alert, Occasion.REPEATED, hours=5) for alert in (two, one)] == [1, 0]
+    ended = [replace(alert, resolved_at=NOW + timedelta(hours=6)) for alert in (one, two)]
+    assert [_tell(engine, alert, Occasion.RESOLVED, hours=6) for alert in ended] == [1, 0]
+    assert [alert.resolved_at for alert in outbox.known_alerts(engine, now=NOW)] == [NOW + timedelta(hours=6)]
+
+
+def test_what_only_one_of_two_nodes_has_met_is_told_as_well(engine: Engine) -> None:
+    one = Alert(kind=AlertKind.ODD_FILE, client="acme", detail="a.xlsx", opened_at=NOW)
+    assert _tell(engine, one, Occasion.OPENED, minutes=1) == 1
+    mailed = replace(one, mailed_at=NOW + timedelta(minutes=1), told=("a.xlsx",))
+    for detail, mails_of_it in (("a.xlsx", 0), ("a.xlsx, b.xlsx", 1), ("b.xlsx", 0)):
+        news = replace(mailed, detail=detail, changed_at=NOW + timedelta(minutes=2))
+        assert _tell(engine, news, Occasion.CHANGED, minutes=3) == mails_of_it
+
+
+def test_a_condition_that_comes_again_is_an_alert_of_its_own(engine: Engine) -> None:
+    one = Alert(kind=AlertKind.DISK_FULL, client="", detail="full", opened_at=NOW)
+    assert _tell(engine, one, Occasion.OPENED, minutes=1) == 1
+    ended = replace(one, mailed_at=NOW + timedelta(minutes=1), resolved_at=NOW + timedelta(minutes=9))
+    assert _tell(engine, ended, Occasion.RESOLVED, minutes=9) == 1
+    again = replace(one, opened_at=NOW + timedelta(minutes=10))
+    assert _tell(engine, again, Occasion.OPENED, minutes=11) == 1
+    assert len(outbox.known_alerts(engine, now=NOW)) == 2

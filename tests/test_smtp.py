@@ -51,7 +51,6 @@ def stored(letter: Letter, **changes: object) -> StoredMail:
         created_at=NOW,
         tries=0,
         next_try_at=NOW,
-        leased_until=NOW,
     )
     return dataclasses.replace(mail, **changes)  # type: ignore[arg-type]
 

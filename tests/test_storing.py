@@ -478,7 +478,11 @@ def test_entries_that_are_not_archived_are_found_oldest_first(db: Database) -> N
         db.load(f"uid\nU{number}\n", claim=claim, client=claim.client)
     db.store.quarantine(claims[4], at=NOW)
     db.store.mark_archived([claims[1]], LATER)
-    assert [entry.claim.id for entry in db.store.unarchived("acme")] == ["claim-1", "claim-4"]
+    directory = claims[0].directory
+    assert [entry.claim.id for entry in db.store.unarchived("acme", directory, [])] == ["claim-1", "claim-4"]
+    elsewhere = directory / "another"
+    assert db.store.unarchived("acme", elsewhere, []) == []
+    assert [entry.claim.id for entry in db.store.unarchived("acme", elsewhere, ["claim-4"])] == ["claim-4"]
     entry = db.store.entry(claims[1])
     assert entry is not None
     assert (entry.is_archived, entry.is_quarantined) == (True, False)

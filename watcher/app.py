@@ -1,8 +1,6 @@
 """The composition root: settings become objects, the clock becomes real, and the tasks run beside one another."""
 
 import asyncio
-import errno
-import fcntl
 import os
 import random
 import signal
@@ -13,7 +11,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import URL, make_url
 
-from importer.engines import make_engine
+from importer.engines import database_time, make_engine
 from importer.format import Format
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
@@ -24,6 +22,7 @@ from notifier.templating import environment
 from watcher.batching import next_tick
 from watcher.clock import elapsed, utc_now
 from watcher.imports import Imports
+from watcher.instance import node_name
 from watcher.intake import Intake
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settings import Settings
@@ -39,13 +38,6 @@ ONCE_PATIENCE_SECONDS = 60.0
 """How long a single run waits for a database that is out."""
 
 log = structlog.get_logger()
-
-
-class AlreadyRunningError(Exception):
-    """Another instance holds the state directory."""
-
-    def __init__(self, pid: str) -> None:
-        super().__init__(f"userdrop is running already, as process {pid}")
 
 
 class Service:
@@ -189,6 +181,8 @@ class Service:
         settings = self._settings
         return Delivery(
             engine=self._engine,
+            node=node_name(settings.state_dir),
+            database_clock=lambda: database_time(self._engine, utc_now()),
             transport=_transport(settings),
             addresses=Addresses(failed_import=settings.failed_import_email, admin=settings.reply_to_admin_email),
             letters=Letters(environment()),
@@ -197,34 +191,6 @@ class Service:
             jitter=random.random,
             alerts=self._alerts,
         )
-
-
-class InstanceLock:
-    """One service for each state directory. The file is never unlinked: a lock on a nameless file locks nobody out.
-
-    Args:
-        state_dir: where the lock file lies; it must exist.
-
-    Raises:
-        AlreadyRunningError: another process holds it.
-    """
-
-    def __init__(self, state_dir: Path) -> None:
-        self._file = (state_dir / "userdrop.lock").open("a+", encoding="ascii")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno != errno.EWOULDBLOCK:
-                raise
-            self._file.seek(0)
-            raise AlreadyRunningError(self._file.read().strip() or "unknown") from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def release(self) -> None:
-        """Let another instance start."""
-        self._file.close()
 
 
 def make_directories(settings: Settings) -> None:

@@ -71,6 +71,16 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             fields=("client", "file", "size"),
             meaning="the server's log says that the upload was cut off; its sender is told, and it waits for a change",
         ),
+        "client_held_elsewhere": Event(
+            level="info",
+            fields=("client",),
+            meaning="another node imports the client's files; this one leaves them alone and asks again at each tick",
+        ),
+        "client_taken_over": Event(
+            level="info",
+            fields=("client",),
+            meaning="the node that imported the client's files has let go of them; this one goes on with them",
+        ),
         "batch_started": Event(level="info", fields=("files", "bytes"), meaning="a tick found complete files"),
         "batch_finished": Event(
             level="info",

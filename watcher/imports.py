@@ -9,6 +9,7 @@ from typing import assert_never
 import structlog
 import tenacity
 
+from importer.holding import HeldElsewhereError
 from importer.model import (
     Archived,
     Audience,
@@ -80,6 +81,7 @@ class Imports:
         self._queue: asyncio.Queue[list[Group] | Tell] = asyncio.Queue()
         self._must_recover = True
         self._outage: OutageError | None = None
+        self._is_held_elsewhere = False
         self.met_database = asyncio.Event()
 
     def add(self, batch: list[Group]) -> None:
@@ -96,7 +98,8 @@ class Imports:
             file=shown_name(seen.name),
             refusal=refusal("incomplete", size=f"{content.size:,}"),
         )
-        once = f"incomplete {self._client} {content.device} {content.inode} {content.size} {content.modified_ns}"
+        # Without the device, whose number differs between the machines on which a directory is mounted.
+        once = f"incomplete {self._client} {content.inode} {content.size} {content.modified_ns}"
         self._queue.put_nowait(Tell(notice=notice, once=once))
 
     async def prepare(self, *, patience: float | None = None) -> None:
@@ -110,7 +113,7 @@ class Imports:
             OutageError: patience has ended.
         """
         await self._patiently(Prepare(), patience)
-        if not await self._recover() and patience is not None:
+        if not await self._recover() and patience is not None and not self._is_held_elsewhere:
             raise self._outage or OutageError(OutageKind.DISK, "recovery did not end")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -129,10 +132,13 @@ class Imports:
         """Import everything that waits now.
 
         Raises:
+            HeldElsewhereError: another node imports the client's files, and these were left to it.
             OutageError: something was left half done, to be finished by the next run.
         """
         while not self._queue.empty() and not stopping.is_set():
             await self._handle(self._queue.get_nowait(), stopping)
+        if self._is_held_elsewhere:
+            raise HeldElsewhereError(self._client)
         if self._must_recover:
             raise self._outage or OutageError(OutageKind.DISK, "not every file reached its end")
 
@@ -144,9 +150,10 @@ class Imports:
             await self._import_batch(work, stopping)
 
     async def _import_batch(self, batch: list[Group], stopping: asyncio.Event) -> None:
-        if not batch:
-            if self._must_recover:
-                await self._recover()
+        if self._must_recover and (not batch or self._is_held_elsewhere):
+            await self._recover()
+        if not batch or self._is_held_elsewhere:
+            self._released([upload.name for group in batch for upload in group.uploads])
             return
         started = self._elapsed()
         files = sum(len(group.uploads) for group in batch)
@@ -179,7 +186,7 @@ class Imports:
                     self._alerts.resolve(AlertKind.ARCHIVE, self._client)
                 self._told()
                 return True
-            if self._outage is not None:
+            if self._outage is not None or self._is_held_elsewhere:
                 return False
         return False
 
@@ -190,6 +197,9 @@ class Imports:
         try:
             async for outcome in self._worker.run(job):
                 done += self._tell(outcome)
+        except HeldElsewhereError:
+            self._held(elsewhere=True)
+            return None
         except OutageError as outage:
             self._must_recover = True
             self._outage = outage
@@ -203,10 +213,23 @@ class Imports:
             return None
         finally:
             self.met_database.set()
+        if isinstance(job, ImportFiles | Recover):
+            self._held(elsewhere=False)
         self._outage = None
         for kind in (AlertKind.DATABASE, AlertKind.DISK_FULL, AlertKind.WORKER):
             self._alerts.resolve(kind)
         return done
+
+    def _held(self, *, elsewhere: bool) -> None:
+        """Another node holds the client, or this one does; that it changed is logged, and no alert: all is well."""
+        if elsewhere:
+            self._must_recover = True  # whoever takes over finishes what the holder leaves
+            self._outage = None
+        if elsewhere and not self._is_held_elsewhere:
+            log.info("client_held_elsewhere", client=self._client)
+        elif self._is_held_elsewhere and not elsewhere:
+            log.info("client_taken_over", client=self._client)
+        self._is_held_elsewhere = elsewhere
 
     async def _patiently(self, job: Job, patience: float | None = None) -> None:
         retrying = tenacity.AsyncRetrying(

@@ -3,7 +3,9 @@
 import asyncio
 
 from importer.format import Format
-from watcher.app import AlreadyRunningError, InstanceLock, Service, make_directories
+from importer.holding import HeldElsewhereError
+from watcher.app import Service, make_directories
+from watcher.instance import AlreadyRunningError, InstanceLocks
 from watcher.logs import configure_logs, place
 from watcher.settings import Settings
 from watcher.worker import OutageError, UnusableSetupError
@@ -27,11 +29,14 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
         EndedError: with what to tell the operator.
     """
     configure_logs(level=settings.log_level, form=settings.log_format)
-    lock = _lock(settings)
+    locks = _lock(settings)
     try:
         asyncio.run(_run(settings, format_, once=once))
     except UnusableSetupError as error:
         raise EndedError("\n".join(error.mistakes), USAGE) from None
+    except HeldElsewhereError as held:
+        message = f"another userdrop imports the files of {held.client}; they were left to it"
+        raise EndedError(message, ALREADY_RUNNING) from None
     except OutageError as outage:
         message = f"the {outage.kind.value} cannot be used: {outage.detail}; nothing is lost, run it again"
         raise EndedError(message, UNAVAILABLE) from None
@@ -39,13 +44,13 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
         message = f"a bug has ended the service {place(error)}; nothing is lost, start it again"
         raise EndedError(message, BUG) from None
     finally:
-        lock.release()
+        locks.release()
 
 
-def _lock(settings: Settings) -> InstanceLock:
+def _lock(settings: Settings) -> InstanceLocks:
     try:
         make_directories(settings)
-        return InstanceLock(settings.state_dir)
+        return InstanceLocks(settings.state_dir, settings.database)
     except AlreadyRunningError as error:
         raise EndedError(str(error), ALREADY_RUNNING) from None
     except OSError as error:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from importer.database import UnusableDatabaseError
 from importer.engines import is_outage, what_failed
 from importer.format import Format
+from importer.holding import HeldElsewhereError, Holder
 from importer.model import Fingerprint, Imported, Notice, Outcome, Refused, Superseded
 from watcher.clock import elapsed, utc_now
 from watcher.logs import place
@@ -148,6 +149,7 @@ class Worker:
         """Do a job; yields what becomes of each file.
 
         Raises:
+            HeldElsewhereError: another process imports the client's files.
             OutageError: the database or a disk failed.
             UnusableSetupError: from Prepare.
             WorkerDiedError: the child ended.
@@ -158,7 +160,7 @@ class Worker:
             pipe.send(job)
             while not isinstance(answer := await self._receive(pipe), _Finished):
                 match answer:
-                    case OutageError() | UnusableSetupError():
+                    case HeldElsewhereError() | OutageError() | UnusableSetupError():
                         raise answer
                     case _Bug():
                         raise WorkerDiedError(self._end(), answer.where)
@@ -215,7 +217,7 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
     _silence()
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)
-    importer = None
+    tools = None
     while True:
         try:
             job = pipe.recv()
@@ -223,10 +225,10 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
             return
         if isinstance(job, _FinishFile):
             continue
-        importer = importer or _importer(config)
+        tools = tools or _tools(config)
         try:
-            _do(pipe, importer, config, job)
-        except (OutageError, UnusableSetupError) as told:
+            _do(pipe, tools, job)
+        except (HeldElsewhereError, OutageError, UnusableSetupError) as told:
             pipe.send(told)
         except BaseException as error:  # noqa: BLE001 - polars' panics too; only its place is told, see _silence
             pipe.send(_Bug(place(error)))
@@ -235,7 +237,16 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
             pipe.send(_Finished())
 
 
-def _importer(config: WorkerConfig) -> "Importer":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tools:
+    """What the child works with."""
+
+    importer: "Importer"
+    holder: Holder
+    format: Format
+
+
+def _tools(config: WorkerConfig) -> _Tools:
     from importer.engines import make_engine  # noqa: PLC0415 - polars is met in the child only
     from importer.importing import Clock, Importer  # noqa: PLC0415
     from importer.reading import Limits  # noqa: PLC0415
@@ -247,16 +258,18 @@ def _importer(config: WorkerConfig) -> "Importer":
         token=lambda: secrets.token_hex(4),
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
-    return Importer(make_engine(config.database_url), config.format, limits, clock)
+    engine = make_engine(config.database_url, single=True)
+    importer = Importer(engine, config.format, limits, clock)
+    return _Tools(importer=importer, holder=Holder(engine), format=config.format)
 
 
 def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def _do(pipe: Connection, importer: "Importer", config: WorkerConfig, job: Job) -> None:
+def _do(pipe: Connection, tools: _Tools, job: Job) -> None:
     try:
-        for outcome in _outcomes(importer, config, job):
+        for outcome in _outcomes(tools, job):
             pipe.send(outcome)
             if pipe.poll() and not isinstance(outcome, Imported | Refused | Superseded):
                 return  # those three are still to be archived
@@ -267,24 +280,29 @@ def _do(pipe: Connection, importer: "Importer", config: WorkerConfig, job: Job) 
         raise OutageError(kind, _detail(error)) from None
 
 
-def _outcomes(importer: "Importer", config: WorkerConfig, job: Job) -> Iterator[Outcome]:
+def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
+    importer = tools.importer
     match job:
         case Prepare():
-            _prepare(importer, config)
+            _prepare(importer, tools.format)
         case ImportFiles():
-            yield from importer.import_files(job.client, job.directory, job.uploads)
+            with tools.holder.holding(job.client, job.directory) as is_new:
+                if is_new:  # the connection was replaced, and another node may have begun something meanwhile
+                    yield from importer.recover(job.client, job.directory)
+                yield from importer.import_files(job.client, job.directory, job.uploads)
         case Recover():
-            yield from importer.recover(job.client, job.directory)
+            with tools.holder.holding(job.client, job.directory):
+                yield from importer.recover(job.client, job.directory)
         case Tell():
             importer.tell(job.notice, once=job.once)
         case _:
             assert_never(job)
 
 
-def _prepare(importer: "Importer", config: WorkerConfig) -> None:
+def _prepare(importer: "Importer", format_: Format) -> None:
     from importer.patterns import pattern_mistakes  # noqa: PLC0415 - see _importer
 
-    if mistakes := [*pattern_mistakes(config.format)]:
+    if mistakes := [*pattern_mistakes(format_)]:
         raise UnusableSetupError(mistakes)
     try:
         importer.prepare()

@@ -1,0 +1,87 @@
+"""What tells one running service from another: its locks, and its name among the nodes of a database."""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import make_url
+
+
+class AlreadyRunningError(Exception):
+    """Another instance holds the state directory or the database."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(f"userdrop is running already, as process {pid}")
+
+
+class InstanceLocks:
+    """One service for each state directory, and for each SQLite database; any number for a PostgreSQL database.
+
+    The files are never unlinked: a lock on a nameless file locks nobody out.
+
+    Args:
+        state_dir: it must exist.
+        database: the database's URL.
+
+    Raises:
+        AlreadyRunningError: another process holds one of them; then none is held.
+        OSError: one cannot be made.
+    """
+
+    def __init__(self, state_dir: Path, database: str) -> None:
+        self._descriptors: list[int] = []
+        try:
+            for path in _lock_files(state_dir, database):
+                self._descriptors.append(_locked(path))
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let another instance start."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _lock_files(state_dir: Path, database: str) -> Iterator[Path]:
+    yield state_dir / "userdrop.lock"
+    url = make_url(database)
+    if url.get_backend_name() == "sqlite" and url.database and ":memory:" not in url.database:
+        path = unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database
+        # Beside it, as SQLite's own locks go when any other descriptor of the database is closed.
+        yield Path(f"{Path(path).resolve()}.lock")
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        if error.errno != errno.EWOULDBLOCK:
+            raise
+        raise AlreadyRunningError(holder or "unknown") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def node_name(state_dir: Path) -> str:
+    """The node's name among those that share a database: made once, and kept in its state directory.
+
+    Call it while the state directory is locked.
+
+    Raises:
+        OSError: it can be neither read nor made.
+    """
+    path = state_dir / "node"
+    name = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else ""
+    if not name:
+        name = secrets.token_hex(8)
+        path.write_text(f"{name}\n", encoding="ascii")
+    return name
