@@ -1,6 +1,6 @@
 """Houses with a bug each, which the enumeration of crashes or the power losses must find."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -57,8 +57,8 @@ class _MarksArchivedFirst(Importer):
 
 
 class _ForgetfulStore(Store):
-    def unarchived(self, client: str) -> list[Entry]:
-        del client
+    def unarchived(self, client: str, directory: Path, claims: Iterable[str]) -> list[Entry]:
+        del client, directory, claims
         return []
 
 

@@ -56,7 +56,7 @@ def assert_done_once(house: House) -> None:
 
 
 def wait_for_claim(house: House, _: service.Service) -> None:
-    wait_until(lambda: any(house.upload.glob(".importing/*")), "the claim's directory", timeout=30)
+    wait_until(lambda: any(house.upload.glob(".importing/[!.]*")), "the claim's directory", timeout=30)
 
 
 def wait_for_claim_of(name: str, house: House) -> None:
