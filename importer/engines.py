@@ -73,6 +73,11 @@ def _postgresql(url: str, **pool: int) -> Engine:
         "connect_timeout": _CONNECT_SECONDS,
         "client_encoding": "utf8",
         "application_name": "userdrop",
+        # A server that has vanished is given up after 25 s.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 25_000,
     }
     given = make_url(url).query
     return create_engine(

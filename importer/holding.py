@@ -32,8 +32,13 @@ LOCK_FILE = ".lock"
 _HELD = "userdrop holds"
 _FILE_SYSTEM_KNOWS_NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _LONGEST_IDENTITY_BYTES = 64
-_KEEP_ALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
-"""A holder whose machine has vanished is found dead after 25 s; the server's default is two hours."""
+_SERVER_FINDS_DEAD = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+"""A holder whose machine has vanished is given up after 25 s; the server's default is two hours."""
 
 
 class HeldElsewhereError(Exception):
@@ -86,8 +91,9 @@ class Holder:
             taking = text("SELECT pg_try_advisory_lock(hashtextextended(:lock, 0))")
             if not connection.execute(taking, {"lock": lock}).scalar_one():
                 raise HeldElsewhereError(client)
-            for name, value in _KEEP_ALIVE.items():
-                connection.execute(text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value})
+            setting = text("SELECT set_config(name, :value, false) FROM pg_settings WHERE name = :name")
+            for name, value in _SERVER_FINDS_DEAD.items():
+                connection.execute(setting, {"name": name, "value": value})
             _held(connection).add(lock)
         return True
 

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from importer.holding import HeldElsewhereError
 from importer.model import Archived, Claim, Counts, Fingerprint, Imported, Outcome, Unarchived
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
@@ -166,3 +168,35 @@ async def test_an_upload_that_was_cut_off_again_is_told_again() -> None:
     once = [job.once for job in desk.worker.jobs if isinstance(job, Tell)]
     assert len(once) == 3
     assert len(set(once)) == 2
+
+
+async def test_a_client_that_another_node_holds_is_left_to_it_and_asked_for_again_at_each_tick() -> None:
+    desk = Desk(lambda job: [] if isinstance(job, Prepare) else [HeldElsewhereError("default")])
+    with capture_logs() as logs:
+        await desk.imports.prepare(patience=1)
+        for batch in ([], [group("a.csv"), group("b.csv")]):
+            desk.imports.add(batch)
+            with pytest.raises(HeldElsewhereError):
+                await desk.imports.drain(desk.stopping)
+        assert desk.kinds() == [Prepare, Recover, Recover, Recover]
+        desk.worker.answer = fine
+        desk.imports.add([group("a.csv")])
+        await desk.imports.drain(desk.stopping)
+    assert desk.kinds()[4:] == [Recover, ImportFiles]
+    assert desk.released == ["a.csv", "b.csv", "a.csv"]
+    told = [entry["event"] for entry in logs if entry["event"].startswith("client_")]
+    assert told == ["client_held_elsewhere", "client_taken_over"]
+    assert not any(desk.alerts.is_open(kind) for kind in AlertKind)
+
+
+async def test_a_client_that_was_lost_to_another_node_in_mid_work_is_recovered_before_the_next_import() -> None:
+    desk = Desk(fine)
+    await desk.imports.prepare()
+    desk.worker.answer = lambda _: [HeldElsewhereError("default")]
+    desk.imports.add([group("a.csv")])
+    with pytest.raises(HeldElsewhereError):
+        await desk.imports.drain(desk.stopping)
+    desk.worker.answer = fine
+    desk.imports.add([group("a.csv")])
+    await desk.imports.drain(desk.stopping)
+    assert desk.kinds() == [Prepare, Recover, ImportFiles, Recover, Recover, ImportFiles]

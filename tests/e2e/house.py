@@ -22,16 +22,16 @@ Record = dict[str, Any]
 
 
 class House:
-    """Directories below `root`; `upload` is the client's."""
+    """Directories below `root`; `upload` is the client's, by default below `root` as well."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, upload: Path | None = None) -> None:
         self.root = root
-        self.upload = root / "upload"
+        self.upload = upload or root / "upload"
         self.state = root / "state"
         self.mail = root / "mail"
         self.database = self.state / "userdrop.db"
         self.engine: Engine | None = None
-        self.upload.mkdir()
+        self.upload.mkdir(exist_ok=upload is not None)
         self._settings = {
             "USERDROP_UPLOAD_DIR": str(self.upload),
             "USERDROP_STATE_DIR": str(self.state),
@@ -118,7 +118,10 @@ class House:
 
     def notices(self) -> list[Record]:
         """The facts of every notice, oldest first."""
-        return [json.loads(row["facts"]) for row in self.records("SELECT facts FROM notices ORDER BY id")]
+        return [
+            json.loads(row["facts"])
+            for row in self.records("SELECT CAST(facts AS TEXT) AS facts FROM notices ORDER BY id")
+        ]
 
     def mail_files(self) -> list[bytes]:
         """The mails that were written as .eml files."""
