@@ -54,7 +54,7 @@ def test_a_sample_of_points_loses_and_repeats_nothing(tmp_path: Path, record_pro
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("story", "at_least"), [(ONE_FILE, 200), (SEVERAL_FILES, 300)], ids=["one file", "several"])
+@pytest.mark.parametrize(("story", "at_least"), [(ONE_FILE, 200), (SEVERAL_FILES, 200)], ids=["one file", "several"])
 def test_no_point_of_an_import_loses_or_repeats_anything(
     tmp_path: Path, record_property: Record, story: Story, at_least: int
 ) -> None:

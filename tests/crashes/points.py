@@ -1,7 +1,8 @@
 """A process for each point: forked from one that has loaded everything, and tampered with by `strace`.
 
 strace counts the calls of each thread by itself. What an import does to the disk is done by one thread, and what the
-sending process does to it by another one, so that every call of either is a point.
+sending process does to it by another one, so that every call of either is a point. The copies and claims of a group
+are made durable by several threads: the nth call of any of them is a point.
 """
 
 import multiprocessing
