@@ -5,11 +5,11 @@ The URL alone chooses the database: `sqlite:///…` or `postgresql+psycopg://…
 
 import datetime as dt
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Connection, Engine, Index, Table, create_engine, event, make_url, text
+from sqlalchemy import Column, Connection, Engine, Index, String, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -28,9 +28,22 @@ BUSY_SECONDS = 60
 """How long a writer waits for another one; leases of mails outlast it."""
 
 _CONNECT_SECONDS = 10
+_CACHE_KB = 64 << 10
+"""Of SQLite's pages, as far as they are needed: an import touches the indexes of all users again and again."""
+_COPIED_ROWS = 20_000
+_INSERTED_ROWS = 2_000
 _FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
 _MISSING_RIGHT = "42501"
 _LIMIT_EXCEEDED = "54"
+
+
+class Values(Protocol):
+    """One column of the rows to load."""
+
+    @property
+    def to_list(self) -> Callable[[], list[Any]]:
+        """Its values."""
+        ...
 
 
 class Rows(Protocol):
@@ -42,8 +55,13 @@ class Rows(Protocol):
         ...
 
     @property
-    def iter_rows(self) -> Callable[[], Iterator[tuple[Any, ...]]]:
-        """Gives a tuple for each row."""
+    def get_column(self) -> Callable[[str], Values]:
+        """Gives a column by its name."""
+        ...
+
+    @property
+    def iter_slices(self) -> Callable[[int], Iterator["Rows"]]:
+        """Gives the rows in parts of so many."""
         ...
 
     @property
@@ -103,6 +121,7 @@ def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # no
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     cursor.execute("PRAGMA journal_mode=WAL")
     (mode,) = cursor.fetchone()
     (synchronous,) = cursor.execute("PRAGMA synchronous").fetchone()
@@ -201,36 +220,78 @@ def staging(connection: Connection) -> Iterator[None]:
     connection.execution_options(sqlite_begin="IMMEDIATE")
 
 
-def load(connection: Connection, table: Table, rows: Rows) -> None:
+def load(connection: Connection, table: Table, rows: Rows, *, constant: Collection[str] = ()) -> None:
     """Add rows to a table by the fastest way that the driver has.
+
+    Args:
+        connection: within a transaction.
+        table: one that has all columns of the rows.
+        rows: any number of them.
+        constant: columns that hold the same text in every row.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed or refuses a value.
     """
-    names = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in rows.columns)
     if connection.dialect.name == "postgresql":
-        _copy(connection, f"COPY {table.name} ({names}) FROM STDIN (FORMAT csv)", rows)
-        return
-    marks = ", ".join("?" * len(rows.columns))
-    # Tuples past SQLAlchemy's own parameters, which are a dict for each row.
-    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", [*rows.iter_rows()])  # noqa: S608 - names are quoted
+        _copy(connection, table, rows)
+    else:
+        _insert(connection, table, rows, constant)
 
 
-def _copy(connection: Connection, statement: str, rows: Rows) -> None:
+def _copy(connection: Connection, table: Table, rows: Rows) -> None:
+    statement = f"COPY {table.name} ({_names(connection, rows.columns)}) FROM STDIN (FORMAT csv)"
+    with _driver_errors(connection, statement), cast("Any", connection.connection.cursor()) as cursor:
+        for part in rows.iter_slices(_COPIED_ROWS):
+            with cursor.copy(statement) as copy:
+                copy.write(part.write_csv(include_header=False))
+
+
+def _insert(connection: Connection, table: Table, rows: Rows, constant: Collection[str]) -> None:
+    given = [name for name in rows.columns if name not in constant]
+    literal = _literals(connection)
+    for part in rows.iter_slices(_INSERTED_ROWS):
+        same = [literal(part.get_column(name).to_list()[0]) for name in constant]
+        names = _names(connection, [*constant, *given])
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({', '.join([*same, *'?' * len(given)])})"  # noqa: S608 - all is quoted
+        # Past SQLAlchemy, which wants all parameters at once: so each value lives for a moment, in the CPU's cache.
+        with _driver_errors(connection, statement), closing(connection.connection.cursor()) as cursor:
+            cast("Any", cursor).executemany(
+                statement, zip(*(part.get_column(name).to_list() for name in given), strict=True)
+            )
+
+
+def _literals(connection: Connection) -> Callable[[str], str]:
+    processor: Callable[[str], str] = cast("Any", String()).literal_processor(connection.dialect)
+    return processor
+
+
+def _names(connection: Connection, names: Iterable[str]) -> str:
+    return ", ".join(connection.dialect.identifier_preparer.quote(name) for name in names)
+
+
+@contextmanager
+def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
+    """The driver's errors as SQLAlchemy's, past which it is used."""
     driver = connection.dialect.loaded_dbapi.Error
     try:
-        with cast("Any", connection.connection.cursor()) as cursor, cursor.copy(statement) as copy:
-            copy.write(rows.write_csv(include_header=False))
+        yield
     except driver as error:
         raise DBAPIError.instance(statement, None, error, driver, dialect=connection.dialect) from error
 
 
-def loaded(connection: Connection, table: Table, key: str) -> None:
-    """Tell the planner what the loaded table holds.
+def plain_text(connection: Connection, column: Column[Any], value: object) -> str:
+    """A value of the column as the text by which `load` gives it to the database."""
+    processor = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    return str(value if processor is None else processor(value))
+
+
+def loaded(connection: Connection, table: Table, key: str | None = None) -> None:
+    """Tell the planner what the loaded table holds, and by which column its rows are looked up, if they are.
 
     PostgreSQL knows nothing of a new table and compares each row with every other where it expects few; SQLite makes
     the indexes that it needs by itself.
     """
     if connection.dialect.name == "postgresql":
-        Index(f"ix_{table.name}_key", table.c[key]).create(connection)
+        if key is not None:
+            Index(f"ix_{table.name}_key", table.c[key]).create(connection)
         connection.execute(text(f"ANALYZE {table.name}"))
