@@ -174,6 +174,7 @@ users = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("created_by", String(40), nullable=False, comment="the claim that brought the user"),
     Column("updated_by", String(40), nullable=False, comment="the claim that last changed the user"),
+    Column("feed_hash", String(16), comment="of what the feed last gave for the user, see importer.hashing"),
 )
 
 

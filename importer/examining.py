@@ -111,6 +111,11 @@ class Examination:
             blank=self._blank,
         )
 
+    @property
+    def last_row(self) -> int:
+        """The last record's number; the header's is 1."""
+        return self._records + 1
+
     def add(self, block: Block) -> pl.DataFrame:
         """Judge one block; returns its accepted rows."""
         verdict = self._judge(block)

@@ -18,7 +18,7 @@ REPORT_COLUMNS = ("import_error", "import_row", "import_file", "import_line")
 NEVER_IMPORTED = frozenset({"password"})
 """Known and refused: their values are never stored, logged, reported or mailed."""
 
-USER_BOOKKEEPING = ("id", "client", "created_at", "updated_at", "created_by", "updated_by")
+USER_BOOKKEEPING = ("id", "client", "created_at", "updated_at", "created_by", "updated_by", "feed_hash")
 """Columns of the table `users` that are ours; a format may not use their names."""
 
 DATE_CODES = {

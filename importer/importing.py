@@ -69,12 +69,14 @@ class Clock:
 
 
 class Importer:
-    """Imports the files of one database's clients."""
+    """Imports the files of one database's clients; for `skips_unchanged` see `importer.storing.Store`."""
 
-    def __init__(self, engine: Engine, format_: Format, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, format_: Format, limits: Limits, clock: Clock, *, skips_unchanged: bool = True
+    ) -> None:
         self._engine = engine
         self._format = format_
-        self._store = Store(engine, format_)
+        self._store = Store(engine, format_, skips_unchanged=skips_unchanged)
         self._limits = limits
         self._clock = clock
 

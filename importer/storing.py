@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from importer.archiving import BAK, archive_names
 from importer.claiming import Copied
+from importer.conflicting import Conflicts
 from importer.database import LOOKUP_TABLES, imports, notices, user_table
 from importer.engines import is_outage, reading_engine, take_turns
 from importer.examining import Examination
@@ -31,10 +32,11 @@ from importer.ledger import (
     write_entry,
     write_notice,
 )
-from importer.merging import Conflicts, Merge, Staging
+from importer.merging import Merge
 from importer.model import (
     Audience,
     Claim,
+    Counts,
     Imported,
     Notice,
     NoticeKind,
@@ -44,6 +46,7 @@ from importer.model import (
     shown_name,
 )
 from importer.runs import Mergeable, runs
+from importer.staging import Accepted, Staging
 from importer.together import Joined, PlainFile
 
 
@@ -90,12 +93,14 @@ class Store:
     Args:
         engine: see `importer.engines.make_engine`; already migrated.
         format_: the columns of `users`.
+        skips_unchanged: whether a row that repeats what the feed last gave leaves its user alone, whatever is stored.
     """
 
-    def __init__(self, engine: Engine, format_: Format) -> None:
+    def __init__(self, engine: Engine, format_: Format, *, skips_unchanged: bool = True) -> None:
         self._engine = engine
         self._format = format_
         self._users = user_table(format_)
+        self._skips_unchanged = skips_unchanged
 
     def known_format(self) -> Format:
         """The format, its lookups extended by the site's tables.
@@ -174,7 +179,8 @@ class Store:
             OSError: the report could not be written; nothing was committed.
         """
         with self._engine.connect() as connection:
-            staging = Staging(connection, self._format, examination)
+            staging = self._staging(examination, claim.client)
+            staging.fill_early(connection)
             with connection.begin():
                 _take_turns(connection, claim.client)
                 return self._import(
@@ -200,10 +206,12 @@ class Store:
         seconds: Callable[[], float],
         write_report: Callable[[Examination], None],
     ) -> Imported:
+        staging.fill(connection)
         examination.fail(Conflicts(connection, self._users, staging, self._format, claim.client).drop())
         if examination.counts.failed:
             write_report(examination)
-        counts = Merge(self._users, staging, self._format, claim, at).run(connection, examination.counts)
+        merge = Merge(self._users, staging, self._format, claim, at)
+        counts = merge.run(connection, {claim.id: examination.counts})[claim.id]
         archive, report = self._names(connection, claim, at)
         done = Imported(
             claim=claim,
@@ -264,11 +272,13 @@ class Store:
         claims = {member.claim.id: member.claim for member in members}
         files = {member.claim.id: found for member in members if isinstance(found := member.found, PlainFile)}
         first = members[0].claim
-        staging = Staging(connection, self._format, Joined(files))
+        staging = self._staging(Joined(files), first.client)
+        staging.fill(connection)
         if Conflicts(connection, self._users, staging, self._format, first.client).are_possible():
             raise _NotAsOneError
+        accepted = {id_: file.accepted.height for id_, file in files.items()}
         merge = Merge(self._users, staging, self._format, first, work.at)
-        counts = merge.run_each(connection, {id_: file.accepted.height for id_, file in files.items()})
+        counts = merge.run(connection, {id_: Counts(records=rows, accepted=rows) for id_, rows in accepted.items()})
         contents = {member.claim.id: member.copied or NOTHING for member in members}
         earlier = earlier_claims(connection, first.client, {content.sha256 for content in contents.values()})
         names = self._names_of(connection, [*claims.values()], work.at)
@@ -307,10 +317,9 @@ class Store:
         if isinstance(found, Refusal):
             return self._refuse(connection, claim, copied, found, at=work.at, seconds=work.seconds())
         with work.examine(claim) if isinstance(found, PlainFile) else nullcontext(found) as examination:
-            staging = Staging(connection, self._format, examination)
             return self._import(
                 connection,
-                staging,
+                self._staging(examination, claim.client),
                 claim,
                 copied or NOTHING,
                 examination,
@@ -374,6 +383,9 @@ class Store:
             told = connection.execute(select(notices.c.id).where(notices.c.once == once)).first()
             if told is None:
                 write_notice(connection, notice, at, once=once)
+
+    def _staging(self, rows: Accepted, client: str) -> Staging:
+        return Staging(self._users, self._format, rows, client, skips_unchanged=self._skips_unchanged)
 
     def _names(self, connection: Connection, claim: Claim, at: dt.datetime) -> tuple[str, str]:
         return self._names_of(connection, [claim], at)[claim.id]

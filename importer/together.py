@@ -16,10 +16,10 @@ import polars as pl
 from importer.examining import Source
 from importer.format import CLEAR, Format, unique_columns
 from importer.header import Header, match_header
-from importer.merging import BROUGHT_BY
 from importer.model import FileRefused, Finding
 from importer.parsing import Shape, plain_frame
 from importer.reading import Plain
+from importer.staging import BROUGHT_BY
 from importer.validating import Validator
 
 PLAIN_BYTES = 64 << 10
@@ -46,13 +46,18 @@ class Joined:
     """The accepted rows of several plain files with the same header, each row with its claim."""
 
     def __init__(self, files: Mapping[str, PlainFile]) -> None:
-        self._files = files
+        claims = np.repeat([*files], [file.accepted.height for file in files.values()])
+        frame = pl.concat(file.accepted for file in files.values())
+        self._frame = frame.with_columns(pl.Series(BROUGHT_BY, claims.tolist(), pl.String))
+
+    @property
+    def last_row(self) -> int:
+        """The greatest of their numbers."""
+        return self._frame.select(pl.col("row").max()).item() or 0
 
     def accepted(self) -> Iterator[pl.DataFrame]:
         """All of them."""
-        claims = np.repeat([*self._files], [file.accepted.height for file in self._files.values()])
-        frame = pl.concat(file.accepted for file in self._files.values())
-        yield frame.with_columns(pl.Series(BROUGHT_BY, claims.tolist(), pl.String))
+        yield self._frame
 
 
 def read_together(sources: Sequence[Source], format_: Format, *, today: dt.date) -> list[PlainFile | None]:

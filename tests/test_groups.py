@@ -77,6 +77,22 @@ def test_files_are_stored_in_one_transaction_and_archived_in_another(site: Site)
     assert (known_format, stored, archived) == (0, 0, 5)
 
 
+def test_files_of_a_group_skip_rows_that_repeat_what_the_feed_last_gave(site: Site) -> None:
+    first = "uid,city\nU1,Hull\nU2,Hull\n", "uid,city\nU3,Hull\nU4,Hull\n", "uid,city\nU5,Hull\n"
+    site.take(*drop(site, *first), tokens="f")
+    with site.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET city = 'Ottawa'"))
+    second = "uid,city\nU1,Hull\nU2,Ottawa\n", "uid,city\nU3,Paris\nU4,Hull\n", "uid,city\nU5,Hull\nU6,\n"
+    outcomes = site.take(*drop(site, *second))
+    counts = [outcome.counts for outcome in outcomes if isinstance(outcome, Imported)]
+    assert [(each.inserted, each.updated, each.unchanged) for each in counts] == [(0, 0, 2), (0, 1, 1), (1, 0, 1)]
+    changed = [outcome.claim.id for outcome in outcomes if isinstance(outcome, Imported)][1]
+    users = site.users()
+    cities = {key: user["city"] for key, user in users.items()}
+    assert cities == {**dict.fromkeys(("U1", "U2", "U4", "U5"), "Ottawa"), "U3": "Paris", "U6": None}
+    assert [key for key, user in users.items() if user["updated_by"] == changed] == ["U3"]
+
+
 def test_a_file_sees_what_those_before_it_have_stored(site: Site) -> None:
     outcomes = site.take(*drop(site, "uid,email\nU1,a@b.ca\n", "uid,email\nU2,a@b.ca\n", "uid,city\nU1,Hull\n"))
     counts = [outcome.counts for outcome in outcomes if isinstance(outcome, Imported)]
@@ -210,18 +226,22 @@ def state(site: Site, client: str, claims: dict[str, str]) -> tuple[list[Any], l
         )  # type: ignore[return-value]
 
 
-def imported(site: Site, contents: list[str], *, together: bool) -> tuple[list[Any], list[Any]]:
+def imported(site: Site, *rounds: list[str], together: bool) -> tuple[list[Any], list[Any]]:
+    """What files leave that are dropped in several rounds, between which somebody else changes users."""
     client = f"client-{next(NUMBERS)}"
     directory = site.directory / client
     directory.mkdir()
-    names = [f"{number}.csv" for number in range(len(contents))]
-    for name, content in zip(names, contents, strict=True):
-        (directory / name).write_text(content)
-    uploads = [(name, fingerprint(os.lstat(directory / name))) for name in names]
     importer = site.importer(tokens=client)
     done: list[Outcome] = []
-    for group in [uploads] if together else [[upload] for upload in uploads]:
-        done += importer.import_files(client, directory, group)
+    for turn, contents in enumerate(rounds):
+        names = [f"{turn}-{number}.csv" for number in range(len(contents))]
+        for name, content in zip(names, contents, strict=True):
+            (directory / name).write_text(content)
+        uploads = [(name, fingerprint(os.lstat(directory / name))) for name in names]
+        for group in [uploads] if together else [[upload] for upload in uploads]:
+            done += importer.import_files(client, directory, group)
+        with site.engine.begin() as connection:
+            connection.execute(text("UPDATE users SET city = 'Ely' WHERE client = :client"), {"client": client})
     claims = {each.claim.id: each.claim.name for each in done if isinstance(each, Imported)}
     return state(site, client, claims)
 
@@ -230,6 +250,13 @@ def imported(site: Site, contents: list[str], *, together: bool) -> tuple[list[A
 @given(contents=st.lists(CONTENTS, min_size=2, max_size=5))
 def test_files_of_a_group_leave_what_they_leave_one_by_one(site: Site, contents: list[str]) -> None:
     assert imported(site, contents, together=True) == imported(site, contents, together=False)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.lists(CONTENTS, min_size=1, max_size=3), data=st.data())
+def test_files_of_a_group_skip_what_they_skip_one_by_one(site: Site, first: list[str], data: st.DataObject) -> None:
+    second = data.draw(st.lists(st.sampled_from(first) | CONTENTS, min_size=2, max_size=5))
+    assert imported(site, first, second, together=True) == imported(site, first, second, together=False)
 
 
 @settings(max_examples=60, deadline=None)

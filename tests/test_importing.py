@@ -30,7 +30,7 @@ from importer.model import (
 from importer.reading import Limits
 from importer.reasons import refusal
 from importer.storing import Store
-from tests.importing import NOW, Site, clock, make_site, report_rows
+from tests.importing import LIMITS, NOW, Site, clock, make_site, report_rows
 
 STAMP = "20261122T101013Z"
 
@@ -347,3 +347,19 @@ def test_an_import_that_was_refused_before_a_crash_is_archived(site: Site) -> No
     (archived,) = site.recover()
     assert isinstance(archived, Archived)
     assert site.archived() == {f"people.{STAMP}.csv": b""}
+
+
+@pytest.mark.parametrize(("skips_unchanged", "city"), [(True, "Ottawa"), (False, "Hull")])
+def test_an_importer_skips_or_writes_rows_that_repeat_what_the_file_said(
+    site: Site,
+    skips_unchanged: bool,  # noqa: FBT001 - a table
+    city: str,
+) -> None:
+    for tokens in "ab":
+        site.drop("people.csv", "uid,city\nU1,Hull\n")
+        importer = Importer(site.engine, site.format, LIMITS, clock(tokens=tokens), skips_unchanged=skips_unchanged)
+        assert len([*importer.import_files("acme", site.directory, [site.seen("people.csv")])]) == 2
+        if tokens == "a":
+            with site.engine.begin() as connection:
+                connection.execute(text("UPDATE users SET city = 'Ottawa'"))
+    assert site.users()["U1"]["city"] == city

@@ -86,6 +86,7 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         SMTP_CA_FILE=tmp_path / "ca.pem",
         FORMAT_FILE=tmp_path / "format.toml",
         DEFAULT_LOGIN_SOURCE="OPSCOM",
+        UNCHANGED_ROWS="write",
         MAX_FILE_MB=1,
         VSFTPD_LOG=tmp_path / "vsftpd.log",
         VSFTPD_LOG_ROOT=tmp_path,

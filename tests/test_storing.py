@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, insert, inspect, text
+from sqlalchemy import Engine, event, insert, inspect, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from importer.archiving import BAK
@@ -44,12 +46,12 @@ LATER = NOW + dt.timedelta(minutes=5)
 class Database:
     """A database and the files that were imported into it, one after another."""
 
-    def __init__(self, directory: Path, engine: Engine, format_: Format = PEOPLE) -> None:
+    def __init__(self, directory: Path, engine: Engine, format_: Format = PEOPLE, **how: Any) -> None:  # noqa: ANN401 - as Store
         migrate(engine, format_)
         self.directory = directory
         self.engine = engine
         self.format = format_
-        self.store = Store(self.engine, format_)
+        self.store = Store(self.engine, format_, **how)
         self.failures: dict[int, list[str]] = {}
         self._number = 0
 
@@ -148,6 +150,13 @@ def test_clients_do_not_share_users(db: Database) -> None:
     assert merged(done.counts) == (2, 0, 0)
     assert db.users("email") == {"U1": ("a@b.ca",)}
     assert db.users("email", client="other") == {"U1": ("a@b.ca",), "U2": ("c@b.ca",)}
+
+
+@pytest.mark.parametrize("client", ["o'hara", 'a"b', "%s", ":x", "é;--", "\\"])
+def test_a_client_may_have_any_name(db: Database, client: str) -> None:
+    for counts in ((1, 0, 0), (0, 0, 1)):
+        assert merged(db.load("uid,city\nU1,Hull\n", client=client).counts) == counts
+    assert db.users("city", client=client) == {"U1": ("Hull",)}
 
 
 @pytest.mark.parametrize(
@@ -295,9 +304,148 @@ def test_any_files_make_the_users_of_the_model_whatever_the_order_of_rows(
             continue
         stored = expected_users(stored, rows)
         shuffled = data.draw(st.permutations(rows))
+        db.store = Store(db.engine, db.format, skips_unchanged=data.draw(st.booleans()))
         done = db.load("uid,email\n" + "".join(f"{key},{value}\n" for key, value in shuffled), client=client)
         assert {key: email for key, (email,) in db.users("email", client=client).items()} == stored
         assert done.counts.failed == len(db.failures)
+
+
+def edit(db: Database, **values: str | None) -> None:
+    """Somebody else's change of all users."""
+    with db.engine.begin() as connection:
+        connection.execute(update(user_table(db.format)).values(values))
+
+
+def test_a_row_that_repeats_what_the_feed_last_gave_leaves_edits_made_elsewhere(db: Database) -> None:
+    db.load("uid,city,email\nU1,Hull,a@b.ca\nU2,Hull,\n")
+    edit(db, city="Ottawa")
+    done = db.load("email,uid,city\na@b.ca,U1,Hull\n,U2,Hull \n", at=LATER)
+    assert merged(done.counts) == (0, 0, 2)
+    assert db.users("city", "updated_by") == dict.fromkeys(("U1", "U2"), ("Ottawa", "claim-1"))
+
+
+def test_a_row_that_says_something_new_is_written_as_a_whole(db: Database) -> None:
+    db.load("uid,city,user_name\nU1,Hull,a\n")
+    edit(db, city="Ottawa")
+    assert merged(db.load("uid,city,user_name\nU1,Hull,b\n").counts) == (0, 1, 0)
+    assert db.users("city", "user_name") == {"U1": ("Hull", "b")}
+
+
+def test_repeated_rows_bring_the_files_values_back_where_that_is_asked_for(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine, skips_unchanged=False)
+    db.load("uid,city\nU1,Hull\nU2,Ottawa\n")
+    edit(db, city="Ottawa")
+    assert merged(db.load("uid,city\nU1,Hull\nU2,Ottawa\n").counts) == (0, 1, 1)
+    assert db.users("city", "updated_by") == {"U1": ("Hull", "claim-2"), "U2": ("Ottawa", "claim-1")}
+
+
+def test_a_row_whose_news_is_stored_already_is_unchanged_and_repeated_from_then_on(db: Database) -> None:
+    db.load("uid,city\nU1,Hull\n")
+    edit(db, city="Ottawa")
+    assert merged(db.load("uid,city\nU1,Ottawa\n", at=LATER).counts) == (0, 0, 1)
+    assert db.users("updated_at", "updated_by") == {"U1": (NOW, "claim-1")}
+    edit(db, city="Hull")
+    assert merged(db.load("uid,city\nU1,Ottawa\n").counts) == (0, 0, 1)
+    assert db.users("city") == {"U1": ("Hull",)}
+
+
+def test_a_file_with_other_columns_repeats_nothing(db: Database) -> None:
+    db.load("uid,city\nU1,Hull\n")
+    edit(db, city="Ottawa")
+    assert merged(db.load("uid,city,email\nU1,Hull,\n").counts) == (0, 1, 0)
+    assert db.users("city") == {"U1": ("Hull",)}
+
+
+def test_a_skipped_row_still_owns_its_values(db: Database) -> None:
+    db.load("uid,email,city\nU1,a@b.ca,Hull\nU2,b@b.ca,Hull\n")
+    edit(db, city="Ottawa")
+    done = db.load("uid,email,city\nU1,a@b.ca,Hull\nU2,b@b.ca,Hull\nU3,c@b.ca,\n")
+    assert merged(done.counts) == (1, 0, 2)
+    assert merged(db.load("uid,email\nU2,a@b.ca\nU3,c@b.ca\n").counts) == (0, 0, 1)
+    assert db.failures == {2: ["email 'a@b.ca' is already used by another user"]}
+
+
+def test_what_somebody_else_gave_to_a_skipped_user_is_that_users(db: Database) -> None:
+    db.load("uid,user_name,city\nU1,a,\nU2,b,\n")
+    with db.engine.begin() as connection:
+        connection.execute(text("UPDATE users SET user_name = 'z' WHERE uid = 'U1'"))
+    done = db.load("uid,user_name,city\nU1,a,\nU2,z,\nU3,q,\n")
+    assert merged(done.counts) == (1, 0, 1)
+    assert db.failures == {3: ["user_name 'z' is already used by another user"]}
+    assert merged(db.load("uid,user_name,city\nU1,a,\nU2,,\nU3,a,\n").counts) == (0, 0, 2)
+    assert db.users("user_name") == {"U1": ("z",), "U2": ("b",), "U3": ("q",)}
+
+
+def test_a_row_that_failed_by_what_is_stored_is_looked_at_again_each_time(db: Database) -> None:
+    db.load("uid,email\nU1,a@b.ca\nU2,b@b.ca\n")
+    for _ in range(2):
+        assert merged(db.load("uid,email\nU1,a@b.ca\nU2,a@B.ca\nU3,b@b.ca\n").counts) == (0, 0, 1)
+        assert sorted(db.failures) == [3, 4]
+    edit(db, email=None, email_key=None)
+    assert merged(db.load("uid,email\nU2,a@B.ca\nU3,b@b.ca\n").counts) == (1, 1, 0)
+
+
+def test_a_user_that_was_deleted_elsewhere_comes_back_with_the_same_row(db: Database) -> None:
+    db.load("uid\nU1\nU2\n")
+    with db.engine.begin() as connection:
+        connection.execute(text("DELETE FROM users WHERE uid = 'U2'"))
+    assert merged(db.load("uid\nU1\nU2\n").counts) == (1, 0, 1)
+
+
+def overtake(db: Database, content: str) -> None:
+    """Let another importer store a file when the next one has been staged, before that one has the client's lock."""
+    is_free = True
+
+    @event.listens_for(db.engine, "before_cursor_execute")
+    def be_faster(*given: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own types
+        nonlocal is_free
+        if is_free and "LIMIT" in given[2]:
+            is_free = False
+            event.listen(db.engine, "commit", come, once=True)
+
+    def come(_: object) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(db.load, content).result(30)
+
+
+def test_what_another_importer_stores_while_a_file_is_staged_is_no_longer_repeated_by_it(
+    tmp_path: Path, engine: Engine
+) -> None:
+    db = Database(tmp_path, engine)
+    db.load("uid,city\nU1,Hull\nU2,Hull\n")
+    second = db.claim()
+    overtake(db, "uid,city\nU1,Ottawa\nU3,Hull\n")
+    done = db.load("uid,city\nU1,Hull\nU2,Hull\nU3,Hull\n", claim=second)
+    assert merged(done.counts) == (0, 1, 2)
+    assert db.users("city") == dict.fromkeys(("U1", "U2", "U3"), ("Hull",))
+
+
+def test_users_that_come_while_a_first_file_is_read_are_seen(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    first = db.claim()
+    overtake(db, "uid,email\nU1,a@b.ca\nU2,\n")
+    done = db.load("uid,email\nU1,\nU3,A@b.ca\nU4,\n", claim=first)
+    assert (merged(done.counts), sorted(db.failures)) == ((1, 0, 1), [3])
+
+
+def test_users_of_an_earlier_version_are_compared_once_and_skipped_from_then_on(tmp_path: Path, engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", "importer:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("ALTER TABLE users ADD COLUMN uid TEXT"))
+        connection.execute(
+            text(
+                "INSERT INTO users (client, created_at, updated_at, created_by, updated_by, uid)"
+                " VALUES ('acme', '2026-01-01 00:00:00.0', '2026-01-01 00:00:00.0', 'old', 'old', 'U1')"
+            )
+        )
+    db = Database(tmp_path, engine)
+    assert merged(db.load("uid,city\nU1,\n").counts) == (0, 0, 1)
+    edit(db, city="Hull")
+    assert merged(db.load("uid,city\nU1,\n").counts) == (0, 0, 1)
+    assert db.users("city", "updated_by") == {"U1": ("Hull", "old")}
 
 
 def test_a_key_that_is_an_address_is_compared_without_case(tmp_path: Path, engine: Engine) -> None:

@@ -217,7 +217,12 @@ def _directory(settings: Settings) -> Path:
 
 
 def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
-    return WorkerConfig(database_url=settings.database, format=format_, max_bytes=settings.max_file_mb << 20)
+    return WorkerConfig(
+        database_url=settings.database,
+        format=format_,
+        max_bytes=settings.max_file_mb << 20,
+        skips_unchanged=settings.unchanged_rows == "skip",
+    )
 
 
 def _patience(settings: Settings) -> Patience:

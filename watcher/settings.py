@@ -121,6 +121,11 @@ class Settings(BaseSettings):
         max_length=20,
         description="what new users get whose file names no login source; then that column is not needed",
     )
+    unchanged_rows: Literal["skip", "write"] = Field(
+        default="skip",
+        description="rows that repeat what the client's files last said of a user: skip leaves edits made elsewhere, "
+        "write brings the file's values back",
+    )
     max_file_mb: int = Field(default=512, ge=1, description="larger files are refused; in MB")
     vsftpd_log: Path | None = Field(
         default=None, description="vsftpd_log_file: tells complete uploads from interrupted ones at once"

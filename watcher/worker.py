@@ -45,6 +45,7 @@ class WorkerConfig:
     database_url: str
     format: Format
     max_bytes: int
+    skips_unchanged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +260,7 @@ def _tools(config: WorkerConfig) -> _Tools:
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
     engine = make_engine(config.database_url, single=True)
-    importer = Importer(engine, config.format, limits, clock)
+    importer = Importer(engine, config.format, limits, clock, skips_unchanged=config.skips_unchanged)
     return _Tools(importer=importer, holder=Holder(engine), format=config.format)
 
 

@@ -1,0 +1,100 @@
+"""Unique values that belong to other users: which rows fail because of them."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sqlalchemy import Connection, Select, Table, and_, select
+
+from importer.format import CLEAR, Format, unique_columns
+from importer.staging import Staging, fetched
+from importer.uniqueness import Late
+
+
+class Conflicts:
+    """Accepted rows whose unique values belong to other users, unless this file takes them away from those."""
+
+    def __init__(self, connection: Connection, users: Table, staging: Staging, format_: Format, client: str) -> None:
+        self._connection = connection
+        self._users = users
+        self._staging = staging
+        self._format = format_
+        self._client = client
+        self._key = unique_columns(format_)[format_.key]
+
+    def drop(self) -> list[Late]:
+        """Take conflicting rows out of the staging; returns them by column, each for every column it conflicts in.
+
+        A row that falls out no longer gives its user another value, so a row that waited for that one falls as well.
+        """
+        if self._staging.is_empty:
+            return []
+        waits = {name: fetched(self._connection, self._query(compared)) for name, compared in self._compared()}
+        fallen = _fallen([*waits.values()])
+        found = {name: _conflicts(frame, fallen) for name, frame in waits.items()}
+        late = [self._late(name, rows) for name, rows in found.items() if rows.height]
+        self._staging.take_out(self._connection, fallen)
+        return late
+
+    def are_possible(self) -> bool:
+        """Whether a value of a staged row belongs to another user, who may give it up in this file."""
+        if self._staging.is_empty:
+            return False
+        queries = (self._query(compared).limit(1) for _, compared in self._compared())
+        return any(self._connection.execute(query).first() is not None for query in queries)
+
+    def _compared(self) -> Iterator[tuple[str, str]]:
+        for name, compared in unique_columns(self._format).items():
+            if name != self._format.key and compared in self._staging.columns:
+                yield name, compared
+
+    def _query(self, compared: str) -> Select[Any]:
+        """The rows whose value another user has; `giver` is the row that gives that user another value, or null."""
+        staged, users, giver = self._staging.table, self._users, self._staging.table.alias("giver")
+        key = self._key
+        return (
+            select(staged.c.row, giver.c.row.label("giver"))
+            .join(users, and_(users.c.client == self._client, users.c[compared] == staged.c[compared]))
+            .outerjoin(giver, and_(giver.c[key] == users.c[key], giver.c[compared].is_not(None)))
+            .where(staged.c[compared] != CLEAR, users.c[key] != staged.c[key])
+        )
+
+    def _late(self, name: str, rows: pl.DataFrame) -> Late:
+        of_first = (frame.filter(pl.col("row") == rows["row"][0])[name] for frame in self._staging.rows.accepted())
+        example = next(str(values[0]) for values in of_first if values.len())
+        return Late(kind="duplicate_user", column=name, rows=rows, example=example)
+
+
+def _fallen(waits: list[pl.DataFrame]) -> pl.Series:
+    """The rows that conflict, what `Conflicts._query` found given: those without a giver, and who waits for them.
+
+    A value has one owner and, within a file, one row that wants it: for each column one row at most waits for a giver.
+    """
+    last = max((frame.max().row(0)[at] or 0 for frame in waits for at in (0, 1)), default=0)
+    waiting = [_waiting(frame, last + 1) for frame in waits]
+    has_fallen = bytearray(last + 1)
+    for frame in waits:
+        for row in frame.filter(pl.col("giver").is_null())["row"]:
+            reached = [row]
+            while reached:
+                falling = reached.pop()
+                if not has_fallen[falling]:
+                    has_fallen[falling] = True
+                    reached += [rows[falling] for rows in waiting if rows[falling]]
+    return pl.Series("row", np.flatnonzero(np.frombuffer(has_fallen, np.uint8)), pl.Int64)
+
+
+def _waiting(waits: pl.DataFrame, size: int) -> Sequence[int]:
+    """Giver → the row that waits for it, 0 for none."""
+    given = waits.drop_nulls()
+    rows = np.zeros(size, np.int64)
+    rows[given["giver"].to_numpy()] = given["row"].to_numpy()
+    return array("q", rows.tobytes())
+
+
+def _conflicts(waits: pl.DataFrame, fallen: pl.Series) -> pl.DataFrame:
+    """The rows of one column that conflict in the end."""
+    is_free = pl.col("giver").is_not_null() & ~pl.col("giver").is_in(fallen.implode())
+    return waits.filter(~is_free).select("row")
