@@ -1,12 +1,17 @@
 """`python -m tests.bench read`: how fast, how small and how exact `userdrop check` is beside what else there is.
 
+`python -m tests.bench store`: how fast and how small an import is beside what the database's own programs need.
+
 Every contestant is a process of its own and reads the same bytes; rounds are interleaved, figures are medians.
 """
 
+import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +19,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from importer.database import migrate
+from importer.engines import make_engine
+from importer.format_file import load_format
 from tests.bench.adversarial import CLEAN, FILES, adversarial_file
+from tests.bench.bounds import postgresql_bound, sqlite_bound
 from tests.bench.judging import judged
 from tests.bench.measuring import Run, run, typical
 from tests.bench.small import small
-from tests.generate.big import big_file
+from tests.generate.big import CHUNK_RECORDS, COLUMNS, big_file, person
+from tests.servers.postgresql import PostgresqlServer, postgresql_server
 
 BROKEN_SHARE = 0.01
 ROUNDS = 3
@@ -84,6 +94,94 @@ def read(*, rows: int, rounds: int) -> None:
         _contest(console, broken, rounds, bound)
     with TemporaryDirectory(prefix="userdrop-bench-") as directory:
         _adversarial(console, Path(directory), rows // 2, rounds)
+
+
+@bench.command()
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=100))
+@click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(min=1))
+def store(*, rows: int, rounds: int) -> None:
+    """Import a file of 20 columns into an empty database, and again with 1 % of its rows changed."""
+    with TemporaryDirectory(prefix="userdrop-bench-") as directory, postgresql_server() as server:
+        # The server's user reads nothing here; psql and sqlite3 run as we do.
+        files = Path(directory) / "first.csv", Path(directory) / "again.csv"
+        big_file(files[0], rows, 0.0)
+        _again(files[1], rows)
+        runs: dict[tuple[str, str], list[Run]] = {}
+        for number in range(rounds):
+            place = Path(directory) / str(number)
+            place.mkdir()
+            for title, url, bound in _databases(place, server):
+                for what, run_ in _store_round(place, url, files, bound):
+                    runs.setdefault((title, what), []).append(run_)
+        figures = {what: typical(some) for what, some in runs.items()}
+    _show_stores(Console(width=150), figures, rows)
+
+
+Bound = Callable[[str, Path], Sequence[str]]
+
+
+def _databases(place: Path, server: PostgresqlServer) -> Iterable[tuple[str, Callable[[], str], Bound]]:
+    names = iter(("ours.db", "bound.db"))
+    yield "SQLite", lambda: f"sqlite:///{place / next(names)}", sqlite_bound
+    yield "PostgreSQL", server.url, postgresql_bound
+
+
+def _store_round(
+    place: Path, url: Callable[[], str], files: tuple[Path, Path], bound: Bound
+) -> Iterable[tuple[str, Run]]:
+    for_bound, ours = url(), url()
+    engine = make_engine(for_bound)
+    migrate(engine, load_format(None))
+    engine.dispose()
+    done = _run(bound(for_bound, files[0]))
+    if done.code:
+        message = f"the bound failed: {done.last_words}"
+        raise RuntimeError(message)
+    yield "bound", done
+    for what, file in zip(("first", "again"), files, strict=True):
+        result = place / "result.json"
+        done = _run([sys.executable, "-m", "tests.bench.storing", ours, place, file, result])
+        if done.code:
+            message = f"the import failed: {done.last_words}"
+            raise RuntimeError(message)
+        yield what, replace(done, seconds=json.loads(result.read_text())["seconds"])
+        result.unlink()
+
+
+def _again(path: Path, records: int) -> None:
+    """The clean file of so many records, every hundredth of which has another first name."""
+    people = (_changed(at) if at % 100 == 0 else person(at) for at in range(records))
+    with path.open("wb") as file:
+        file.write(f"{COLUMNS}\r\n".encode())
+        while chunk := "\r\n".join(islice(people, CHUNK_RECORDS)):
+            file.write(f"{chunk}\r\n".encode())
+
+
+def _changed(at: int) -> str:
+    return person(at).replace(",OPSCOM,", ",OPSCOM,X", 1)
+
+
+def _show_stores(console: Console, figures: dict[tuple[str, str], Run], rows: int) -> None:
+    table = Table(title=f"{rows:,} rows", title_justify="left", caption_justify="left")
+    table.add_column("database")
+    for name in ("work", "seconds", "CPU s", "peak MB", "ratio", "aim"):
+        table.add_column(name, justify="right")
+    for (database, what), figure in figures.items():
+        beside, aim = {
+            "bound": (figure, ""),
+            "first": (figures[database, "bound"], "1.25 of the bound, 500 MB"),
+            "again": (figures[database, "first"], f"{0.4 if database == 'SQLite' else 0.25} of the first"),
+        }[what]
+        ratio = f"{figure.seconds / beside.seconds:.2f}"
+        table.add_row(
+            database, what, f"{figure.seconds:.2f}", f"{figure.cpu_seconds:.2f}", f"{figure.peak_mb:,.0f}", ratio, aim
+        )
+    table.caption = (
+        "bound: sqlite3 .import or psql \\copy, then one INSERT … SELECT … ON CONFLICT, without reading and rules. "
+        "first: the whole import; again: 1 % changed.\n"
+        f"CPU and memory are the importing process's, start included. {os.cpu_count()} CPUs."
+    )
+    console.print(table)
 
 
 def _sheet(directory: Path, title: str, records: int, broken_share: float) -> Sheet:
