@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import (
     JSON,
@@ -30,6 +31,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     inspect,
+    literal_column,
+    or_,
 )
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
@@ -94,9 +97,20 @@ imports = Table(
     Column("report", Text, comment="the failed-users CSV's name in bak"),
     Column("archived_at", UtcDateTime, comment="null until the file lies in bak"),
     Index("ix_imports_client_committed_at", "client", "committed_at"),
-    Index("ix_imports_client_file", "client", "file"),
+    Index("ix_imports_client_file_committed_at", "client", "file", "committed_at"),
     Index("ix_imports_client_sha256", "client", "sha256"),
     Index("ix_imports_archived_at", "archived_at"),
+)
+
+HAS_FAILURES = or_(imports.c.failed > literal_column("0"), imports.c.status != literal_column("'imported'"))
+"""Entries of files of which a row, or all, was not imported; without parameters, so that planners know its index."""
+
+Index(
+    "ix_imports_failures",
+    imports.c.client,
+    imports.c.committed_at,
+    sqlite_where=HAS_FAILURES,
+    postgresql_where=HAS_FAILURES,
 )
 
 notices = Table(
@@ -206,8 +220,7 @@ def migrate(engine: Engine, format_: Format) -> None:
             its users are not as unique as the format says.
         sqlalchemy.exc.SQLAlchemyError: it cannot be reached.
     """
-    config = Config()
-    config.set_main_option("script_location", "importer:migrations")
+    config = _alembic()
     try:
         with engine.begin() as connection:
             take_turns(connection, "migrations")
@@ -224,6 +237,40 @@ def migrate(engine: Engine, format_: Format) -> None:
             raise
         message = "the database's user may not make or change tables: see deploy/postgresql.sql"
         raise UnusableDatabaseError(message) from None
+
+
+def require_tables(connection: Connection, format_: Format | None) -> None:
+    """Make sure, without changing anything, that the tables are this version's, and `users` has the format's columns.
+
+    Args:
+        connection: within a transaction.
+        format_: None where nobody is going to ask for users.
+
+    Raises:
+        UnusableDatabaseError: they are not.
+    """
+    revision = MigrationContext.configure(connection).get_current_revision()
+    known = [script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()]
+    if revision is None:
+        message = "the database has no tables yet: `userdrop run` makes them at its start"
+        raise UnusableDatabaseError(message)
+    if revision not in known:
+        message = "the database was made by a newer userdrop: ask that version"
+        raise UnusableDatabaseError(message)
+    if revision != known[0]:
+        message = "the database is an older userdrop's: `userdrop run` of this version changes it at its start"
+        raise UnusableDatabaseError(message)
+    if format_ is not None:
+        there = {column["name"] for column in inspect(connection).get_columns("users")}
+        if missing := [name for name in user_columns(format_) if name not in there]:
+            message = f"the table users has no {', '.join(missing)} yet: `userdrop run` adds that at its start"
+            raise UnusableDatabaseError(message)
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "importer:migrations")
+    return config
 
 
 def fit_users(connection: Connection, format_: Format) -> None:

@@ -7,7 +7,9 @@ import datetime as dt
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Protocol, cast
+from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy import Column, Connection, Engine, Index, String, Table, create_engine, event, make_url, text
 from sqlalchemy.exc import (
@@ -115,9 +117,31 @@ def reading_engine(engine: Engine) -> Engine:
     return engine.execution_options(sqlite_begin="DEFERRED")
 
 
+def read_only_engine(url: str) -> Engine:
+    """An engine that can neither write nor make a database that is not there. Read with it by `reading_engine`."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return _postgresql(url, pool_size=1, max_overflow=0).execution_options(postgresql_readonly=True)
+    if path := sqlite_file(url):
+        query = {**parsed.query, "mode": "ro", "uri": "true"}
+        parsed = parsed.set(database=f"file:{quote(str(path.absolute()))}", query=query)
+    engine = create_engine(parsed)
+    event.listen(engine, "connect", _leave_transactions_to_us)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Where an SQLite database lies, as far as its URL says; None for one in memory, and for PostgreSQL."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or ":memory:" in parsed.database:
+        return None
+    is_uri = parsed.database.startswith("file:")
+    return Path(unquote(urlsplit(parsed.database).path) if is_uri else parsed.database)
+
+
 def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - the driver's own type
-    del record
-    connection.isolation_level = None  # the driver's implicit BEGIN is deferred; ours is sent by _begin_sqlite
+    _leave_transactions_to_us(connection, record)
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     cursor.execute("PRAGMA synchronous=FULL")
@@ -129,6 +153,11 @@ def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:  # no
     if (mode, synchronous) not in {("wal", 2), ("memory", 2)}:
         message = f"SQLite runs with journal_mode={mode}, synchronous={synchronous}; it needs wal and 2 (FULL)"
         raise RuntimeError(message)
+
+
+def _leave_transactions_to_us(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - as above
+    del record
+    connection.isolation_level = None  # the driver's implicit BEGIN is deferred; ours is sent by _begin_sqlite
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -6,9 +6,8 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import make_url
+from importer.engines import sqlite_file
 
 
 class AlreadyRunningError(Exception):
@@ -49,11 +48,9 @@ class InstanceLocks:
 
 def _lock_files(state_dir: Path, database: str) -> Iterator[Path]:
     yield state_dir / "userdrop.lock"
-    url = make_url(database)
-    if url.get_backend_name() == "sqlite" and url.database and ":memory:" not in url.database:
-        path = unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database
+    if path := sqlite_file(database):
         # Beside it, as SQLite's own locks go when any other descriptor of the database is closed.
-        yield Path(f"{Path(path).resolve()}.lock")
+        yield Path(f"{path.resolve()}.lock")
 
 
 def _locked(path: Path) -> int:

@@ -1,0 +1,215 @@
+"""What the ledger answers: what happened to a file, what failed since, which imports brought a user. Only reads.
+
+Each answer is one statement that an index carries, so it may be asked while a service imports. No answer repeats a
+cell of a file, except for the key that a user is asked for by.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from importer.database import HAS_FAILURES, UnusableDatabaseError, imports, require_tables, user_table
+from importer.engines import read_only_engine, reading_engine, sqlite_file
+from importer.format import Format, comparison_column, unique_columns
+from importer.model import Counts, shown_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureCount:
+    """How many rows of a file failed for one reason."""
+
+    code: str
+    column: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastImport:
+    """An entry of the ledger.
+
+    Attributes:
+        claim_id: the import's id, which logs and mails name as well.
+        file: the sender's file name, shown form.
+        status: imported, refused, superseded or quarantined.
+        size: bytes.
+        same_as: the first import of the same bytes, None where this was the first.
+        counts: zeros where the file was not imported.
+        reasons: why rows failed, the most frequent first.
+        refusal_code: None where the file was not refused.
+        refusal_message: the same for people, without a cell of the file.
+        committed_at: when this was decided, UTC.
+        archive: the file's name in bak, empty where it did not go there.
+        report: the failed-users CSV's name in bak, None where no row failed.
+        archived_at: when both lay in bak, UTC; None until then.
+    """
+
+    claim_id: str
+    client: str
+    file: str
+    status: str
+    size: int
+    same_as: str | None
+    counts: Counts
+    reasons: tuple[FailureCount, ...]
+    refusal_code: str | None
+    refusal_message: str | None
+    seconds: float
+    committed_at: dt.datetime
+    archive: str
+    report: str | None
+    archived_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastUser:
+    """What is known of how a user came to be: the first import and the last one that changed something.
+
+    Imports between the two, and those that only repeated what was stored, are not kept with the user.
+
+    Attributes:
+        created_by: the claim that brought the user.
+        updated_by: the claim that last changed the user; the same one where nothing has been changed since.
+        brought: the ledger's entry of `created_by`, None where it is no longer there.
+        changed: the ledger's entry of `updated_by`, likewise.
+    """
+
+    client: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    created_by: str
+    updated_by: str
+    brought: PastImport | None
+    changed: PastImport | None
+
+
+_COUNTS = tuple(field.name for field in fields(Counts))
+_PLAIN = tuple(field.name for field in fields(PastImport) if field.name not in {"counts", "reasons"})
+_COLUMNS = (*_PLAIN, *_COUNTS, "reasons")
+
+
+@contextmanager
+def open_history(url: str, format_: Format | None = None) -> Iterator[Connection]:
+    """A transaction on a service's database in which nothing can be written, and nothing waits for the service.
+
+    Args:
+        url: the database's URL.
+        format_: what users are going to be asked for by; None where they are not.
+
+    Raises:
+        UnusableDatabaseError: there is no database, or its tables are another version's; it says what to do.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        message = "there is no database yet: `userdrop run` with the same settings makes it at its start"
+        raise UnusableDatabaseError(message)
+    engine = read_only_engine(url)
+    try:
+        with reading_engine(engine).begin() as connection:
+            require_tables(connection, format_)
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def past_imports(
+    connection: Connection,
+    client: str,
+    *,
+    file: str | None = None,
+    since: dt.datetime | None = None,
+    only_failures: bool = False,
+    limit: int,
+) -> tuple[PastImport, ...]:
+    """Imports of a client, the newest first.
+
+    Args:
+        connection: see `open_history`.
+        client: whose.
+        file: only those of files of this name, as the sender chose it or as it is shown.
+        since: only those that were decided at this time or later.
+        only_failures: only those in which a row failed, or of which nothing was imported.
+        limit: how many at most.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    found = connection.execute(_imports_query(client, file, since, only_failures=only_failures).limit(limit))
+    return tuple(_past_import(row, "") for row in found)
+
+
+def past_user(connection: Connection, format_: Format, client: str, key: str) -> PastUser | None:
+    """Which imports brought and last changed a user; None where the client has no such user.
+
+    Only the first and the last are known: see `PastUser`.
+
+    Args:
+        connection: see `open_history`, which must have been given the format.
+        format_: says which column is the key.
+        client: whose user.
+        key: the user's, compared as an import does.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    row = connection.execute(_user_query(format_, client, key)).one_or_none()
+    if row is None:
+        return None
+    return PastUser(
+        client=row.client,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        created_by=row.created_by,
+        updated_by=row.updated_by,
+        brought=_past_import(row, "brought_") if row.brought_claim_id else None,
+        changed=_past_import(row, "changed_") if row.changed_claim_id else None,
+    )
+
+
+def _imports_query(
+    client: str, file: str | None, since: dt.datetime | None, *, only_failures: bool
+) -> Select[tuple[Any, ...]]:
+    query = select(*(imports.c[name] for name in _COLUMNS)).where(imports.c.client == client)
+    if file is not None:
+        query = query.where(imports.c.file == shown_name(file))
+    if since is not None:
+        query = query.where(imports.c.committed_at >= since)
+    if only_failures:
+        query = query.where(HAS_FAILURES)
+    return query.order_by(imports.c.committed_at.desc(), imports.c.claim_id.desc())
+
+
+def _user_query(format_: Format, client: str, key: str) -> Select[tuple[Any, ...]]:
+    users = user_table(format_)
+    compared = unique_columns(format_)[format_.key]
+    value = key.lower() if compared == comparison_column(format_.key) else key
+    brought, changed = imports.alias("brought"), imports.alias("changed")
+    ours = (users.c[name] for name in ("client", "created_at", "updated_at", "created_by", "updated_by"))
+    return (
+        select(*ours, *_labelled(brought), *_labelled(changed))
+        .outerjoin_from(users, brought, brought.c.claim_id == users.c.created_by)
+        .outerjoin(changed, changed.c.claim_id == users.c.updated_by)
+        .where(users.c.client == client, users.c[compared] == value)
+    )
+
+
+def _labelled(entry: Any) -> Iterator[Any]:  # noqa: ANN401 - an alias of a table
+    return (entry.c[name].label(f"{entry.name}_{name}") for name in _COLUMNS)
+
+
+def _past_import(row: Row[Any], prefix: str) -> PastImport:
+    values = {name: row._mapping[prefix + name] for name in _COLUMNS}  # noqa: SLF001 - public, in SQLAlchemy's words
+    # Examples are cells of a file, so they stay where they are.
+    reasons = (
+        FailureCount(code=reason["code"], column=reason["column"], count=reason["count"])
+        for reason in values["reasons"]
+    )
+    return PastImport(
+        **{name: values[name] for name in _PLAIN},
+        counts=Counts(**{name: values[name] for name in _COUNTS}),
+        reasons=tuple(reasons),
+    )
