@@ -151,7 +151,7 @@ def past_user(connection: Connection, format_: Format, client: str, key: str) ->
         connection: see `open_history`, which must have been given the format.
         format_: says which column is the key.
         client: whose user.
-        key: the user's, compared as an import does.
+        key: the user's, as it is stored; where it is an address, in any case.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.

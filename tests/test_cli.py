@@ -1,18 +1,22 @@
 """The command line: what it prints, its exit codes, and that no mistake of a user ends in a traceback."""
 
 import csv
+import datetime as dt
 import json
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from importer.format import REPORT_COLUMNS
 from importer.format_file import load_format
+from tests.importing import BUILT_IN, NOW, Site, make_site
 from tests.servers.tools import environment
 from watcher.cli import main
 from watcher.instance import AlreadyRunningError, InstanceLocks, node_name
@@ -32,7 +36,7 @@ KEYS = {
     "refused",
     "failures",
 }
-COMMANDS = ["run", "demo", "check", "columns", "template", "settings"]
+COMMANDS = ["run", "demo", "check", "history", "user", "columns", "template", "settings"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,10 @@ def test_the_version_is_shown(userdrop: Userdrop) -> None:
         ["run", "--twice"],
         ["columns", "--html"],
         ["template", "users"],
+        ["history", "--since", "0"],
+        ["history", "people.csv"],
+        ["user"],
+        ["user", os.fsdecode(b"\xff")],
     ],
 )
 def test_wrong_usage_ends_with_3_and_a_sentence(userdrop: Userdrop, arguments: list[str]) -> None:
@@ -232,6 +240,95 @@ def test_a_pipe_is_not_waited_for(userdrop: Userdrop, tmp_path: Path) -> None:
     assert userdrop("check", "x.csv").code == 3
 
 
+# history, user
+
+
+@pytest.fixture
+def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    """Two files of a client: a good one, and one that changes its user and has a failed row."""
+    place = tmp_path / "site"
+    place.mkdir()
+    made = make_site(place, BUILT_IN, database_url)
+    made.drop("first.csv", "unique_id,login_source,first_name\nU1,OPSCOM,Hunter2\n")
+    made.take("first.csv", tokens="a")
+    made.drop("second.csv", "unique_id,login_source,first_name,email\nU1,OPSCOM,Hunter3,\nU2,OPSCOM,,@hunter4\n")
+    made.take("second.csv", now=NOW + dt.timedelta(minutes=5), tokens="b")
+    yield made
+    made.engine.dispose()
+
+
+def asked(userdrop: Userdrop, site: Site, *arguments: object) -> Ended:
+    url = site.engine.url.render_as_string(hide_password=False)
+    ended = userdrop(*arguments, "--client", "acme", DATABASE_URL=url)
+    assert "unter" not in ended.out + ended.err, "a cell of a file"
+    return ended
+
+
+def objects(ended: Ended) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_history_shows_imports_the_newest_first(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "history")
+    assert ended.code == 0
+    assert ended.out.index("second.csv") < ended.out.index("first.csv")
+    assert "2026-11-22" in ended.out
+    found = objects(asked(userdrop, site, "history", "--json"))
+    assert [each["file"] for each in found] == ["second.csv", "first.csv"]
+    assert found[0]["committed_at"] == "2026-11-22T10:15:13+00:00"
+    assert found[0]["counts"]["updated"] == found[0]["counts"]["failed"] == 1
+    assert found[0]["reasons"] == [{"code": "invalid", "column": "email", "count": 1}]
+
+
+def test_history_is_narrowed_by_options(userdrop: Userdrop, site: Site) -> None:
+    assert [each["file"] for each in objects(asked(userdrop, site, "history", "--json", "--failed"))] == ["second.csv"]
+    (first,) = objects(asked(userdrop, site, "history", "--json", "--file", "first.csv", "--since", 36_500))
+    assert first["file"] == "first.csv"
+    newest = asked(userdrop, site, "history", "--json", "--limit", 1)
+    assert [each["file"] for each in objects(newest)] == ["second.csv"]
+    assert "there are more" in newest.err
+
+
+def test_history_says_when_there_is_nothing(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "history", "--file", os.fsdecode(b"\xff.csv"))
+    assert (ended.code, ended.out) == (0, "")
+    assert "nothing" in ended.err
+
+
+def test_user_shows_the_file_that_brought_a_user_and_the_last_that_changed_it(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "user", "U1")
+    assert ended.code == 0
+    brought, changed = [line for line in ended.out.splitlines() if ".csv" in line and "2026-11" in line]
+    assert "brought" in brought
+    assert "changed" in changed
+    (found,) = objects(asked(userdrop, site, "user", "U1", "--json"))
+    assert (found["key"], found["brought"]["file"], found["changed"]["file"]) == ("U1", "first.csv", "second.csv")
+
+
+def test_a_user_who_is_not_there_ends_with_1(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "user", "U2")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "userdrop: no user of the client acme has that unique_id\n"
+
+
+@pytest.mark.parametrize("command", [["history"], ["user", "U1"]])
+def test_who_asks_a_database_that_cannot_answer_is_told_why(
+    userdrop: Userdrop, tmp_path: Path, command: list[str]
+) -> None:
+    assert userdrop(*command).code == 3
+    assert [*tmp_path.iterdir()] == []
+    sqlite3.connect(tmp_path / "empty.db").close()
+    ended = userdrop(*command, DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
+    assert ended.code == 3
+    assert "no tables yet" in ended.err
+    (tmp_path / "other.db").write_bytes(b"hunter2" * 1000)
+    for url in (f"sqlite:///{tmp_path}/other.db", f"postgresql+psycopg://me:hunter2@/users?host={tmp_path}"):
+        ended = userdrop(*command, DATABASE_URL=url)
+        assert ended.code == 69
+        assert ended.err.startswith("userdrop: the database cannot be read: ")
+        assert "hunter2" not in ended.err
+
+
 # columns, template, settings
 
 
@@ -267,11 +364,13 @@ def test_settings_are_shown_and_secrets_masked(userdrop: Userdrop) -> None:
 # Mistakes in settings and in the format file
 
 
-@pytest.mark.parametrize("command", [*COMMANDS[:2], "columns", "template", "settings"])
+@pytest.mark.parametrize(
+    "command", [["run"], ["demo"], ["history"], ["user", "U1"], ["columns"], ["template"], ["settings"]]
+)
 def test_settings_that_cannot_be_used_end_every_command_with_3_and_all_mistakes(
-    userdrop: Userdrop, command: str
+    userdrop: Userdrop, command: list[str]
 ) -> None:
-    ended = userdrop(command, INTERVAL_MINUTES="x", SMPT_HOST="y")
+    ended = userdrop(*command, INTERVAL_MINUTES="x", SMPT_HOST="y")
     assert ended.code == 3
     assert len(ended.err.splitlines()) == 2
     assert all(line.startswith("userdrop: USERDROP_") for line in ended.err.splitlines())

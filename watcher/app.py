@@ -24,13 +24,12 @@ from watcher.clock import elapsed, utc_now
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
+from watcher.model import CLIENT
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settings import Settings
 from watcher.settling import Patience
 from watcher.worker import Worker, WorkerConfig
 
-CLIENT = "default"
-"""The client that the upload directory itself is."""
 DRAIN_SECONDS = 25.0
 """How long the file in hand may take after SIGTERM; the service is gone within 30 s."""
 

@@ -4,21 +4,42 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from importer.format import Format
 from importer.format_file import FormatMistakesError, load_format
+from importer.model import shown_name
 from watcher.clock import utc_now
+from watcher.model import CLIENT
 from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
 
-SOME_FAILED, REFUSED, USAGE, BUG = 1, 2, 3, 70
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG = 1, 2, 3, 69, 70
 _PROGRESS_BYTES = 8 << 20
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUTPUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+def _utf8(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """What a database can be asked for."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        message = "is not UTF-8"
+        raise click.BadParameter(message, context, parameter) from None
+    return value
+
+
+_CLIENT = click.option("--client", default=CLIENT, show_default=True, callback=_utf8, help="Whose.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line, instead of a table.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,6 +117,66 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
 
 
 @userdrop.command()
+@click.option("--file", help="Only files of this name.")
+@_CLIENT
+@click.option("--since", type=click.IntRange(1, 36_500), metavar="DAYS", help="Only the last DAYS days.")
+@click.option("--failed", is_flag=True, help="Only files of which a row failed or nothing was imported.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
+@_JSON
+def history(*, file: str | None, client: str, since: int | None, failed: bool, limit: int, as_json: bool) -> None:
+    """Show what happened to files, the newest first; also while the service runs.
+
+    Exit codes: 0 done, 3 wrong usage or settings or no usable database, 69 database out.
+    """
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from importer.history import past_imports  # noqa: PLC0415 - the other commands start faster without a database
+    from watcher.answering import import_json, imports_table  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    start = None if since is None else utc_now() - timedelta(days=since)
+    with _history(loaded) as connection:
+        found = past_imports(connection, client, file=file, since=start, only_failures=failed, limit=limit + 1)
+    shown = found[:limit]
+    if as_json:
+        for each in shown:
+            click.echo(import_json(each))
+    elif shown:
+        Console().print(imports_table(shown))
+    else:
+        click.echo("there is nothing like that in the ledger", err=True)
+    if len(found) > limit:
+        click.echo(f"these are the newest {limit:,}; there are more: see --limit", err=True)
+
+
+@userdrop.command()
+@click.argument("key", callback=_utf8)
+@_CLIENT
+@_JSON
+def user(*, key: str, client: str, as_json: bool) -> None:
+    """Show which file brought the user with this KEY, and which changed the user last.
+
+    Files between the two are not known, nor those that only repeated what was stored.
+
+    Exit codes: 0 done, 1 there is no such user, 3 wrong usage or settings or no usable database, 69 database out.
+    """
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from importer.history import past_user  # noqa: PLC0415 - see history
+    from watcher.answering import user_json, user_table  # noqa: PLC0415
+
+    loaded, format_ = _loaded()
+    with _history(loaded, format_) as connection:
+        found = past_user(connection, format_, client, key)
+    if found is None:
+        _fail(f"no user of the client {shown_name(client)} has that {format_.key}", SOME_FAILED)
+    if as_json:
+        click.echo(user_json(found, key))
+    else:
+        Console().print(user_table(found))
+
+
+@userdrop.command()
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def columns(*, markdown: bool) -> None:
     """Show the columns that a user file may have."""
@@ -166,6 +247,28 @@ def _loaded() -> tuple[Settings, Format]:
         return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
     except (SettingsMistakesError, FormatMistakesError) as error:
         _fail("\n".join(error.mistakes), USAGE)
+
+
+@contextmanager
+def _history(settings: Settings, format_: Format | None = None) -> Iterator["Connection"]:
+    """The service's database to be read, or the end with why that is not possible."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415 - see history
+
+    from importer.database import UnusableDatabaseError  # noqa: PLC0415
+    from importer.engines import is_missing_right, is_outage, what_failed  # noqa: PLC0415
+    from importer.history import open_history  # noqa: PLC0415
+
+    try:
+        with open_history(settings.database, format_) as connection:
+            yield connection
+    except UnusableDatabaseError as error:
+        _fail(str(error), USAGE)
+    except SQLAlchemyError as error:
+        if isinstance(error, DBAPIError) and is_missing_right(error):
+            _fail("the database's user may not read the tables", USAGE)
+        if not is_outage(error):
+            raise
+        _fail(f"the database cannot be read: {what_failed(error)}", UNAVAILABLE)
 
 
 def _mistaken_paths(file: Path, *outputs: Path | None) -> Iterator[str]:

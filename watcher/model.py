@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from importer.model import Fingerprint
 
+CLIENT = "default"
+"""The client that the upload directory itself is."""
+
 
 class ServerVerdict(StrEnum):
     """What the FTP server's log says of a transfer that has ended."""

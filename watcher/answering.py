@@ -1,0 +1,81 @@
+"""What the ledger's answers look like on a terminal, and as JSON."""
+
+import datetime as dt
+import json
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from importer.history import PastImport, PastUser
+
+_IMPORT_TITLES = ("when (UTC)", "file", "status", "rows", "failed", "why")
+_USER_TITLES = ("", "when (UTC)", "file", "claim")
+_TOLD_REASONS, _TOLD_CHARACTERS = 3, 80
+"""Reasons of one file, and characters of a sentence, that a table has room for; JSON has them all."""
+
+
+def imports_table(found: Iterable[PastImport]) -> Table:
+    """A row for each import, as wide as a terminal allows: names in bak are in the JSON."""
+    table = _table(_IMPORT_TITLES)
+    for each in found:
+        counts = each.counts
+        figures = f"{counts.records:,}", f"{counts.failed:,}"
+        table.add_row(*map(Text, (_when(each.committed_at), each.file, each.status, *figures, _why(each))))
+    return table
+
+
+def user_table(user: PastUser) -> Table:
+    """The import that brought a user, and the last one that changed something where that is another one."""
+    table = _table(_USER_TITLES)
+    for row in _user_rows(user):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def import_json(found: PastImport) -> str:
+    """One line; times are ISO 8601."""
+    return json.dumps(asdict(found), ensure_ascii=False, default=_plain)
+
+
+def user_json(user: PastUser, key: str) -> str:
+    """The same of a user."""
+    return json.dumps({"key": key, **asdict(user)}, ensure_ascii=False, default=_plain)
+
+
+def _table(titles: Iterable[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        justify: JustifyMethod = "right" if title in {"rows", "failed"} else "left"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=title.startswith("when"))
+    return table
+
+
+def _user_rows(user: PastUser) -> Iterator[tuple[str, ...]]:
+    yield "brought", *_user_row(user.created_at, user.created_by, user.brought)
+    if user.updated_by != user.created_by:
+        yield "last changed", *_user_row(user.updated_at, user.updated_by, user.changed)
+
+
+def _user_row(at: dt.datetime, claim: str, entry: PastImport | None) -> tuple[str, ...]:
+    return _when(at), "no longer in the ledger" if entry is None else entry.file, claim
+
+
+def _when(at: dt.datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _why(found: PastImport) -> str:
+    if found.refusal_message is not None:
+        return textwrap.shorten(found.refusal_message, _TOLD_CHARACTERS, placeholder=" …")
+    told = [f"{reason.count:,}x {reason.column or 'row'} {reason.code}" for reason in found.reasons[:_TOLD_REASONS]]
+    return ", ".join(told) + (", …" if len(found.reasons) > _TOLD_REASONS else "")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
