@@ -1,32 +1,37 @@
-"""`python -m tests.docs` writes the README's generated tables; the tests compare them with the code."""
+"""`python -m tests.docs` writes the generated parts of documents; the tests compare them with the code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from importer.format_file import load_format
 from watcher.catalogue import EVENTS, FIELDS
 from watcher.presenting import columns_markdown
 from watcher.settings import documented
+from watcher.tables import tables_markdown
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+TABLES = ROOT / "deploy" / "tables.md"
 
 
-def tables() -> dict[str, str]:
-    """Each generated table by the name in its markers."""
-    return {
+def generated() -> dict[Path, dict[str, str]]:
+    """Document → each generated part by the name in its markers."""
+    format_ = load_format(None)
+    readme = {
         "settings": _table(("variable", "default", "meaning"), map(_setting, documented())),
-        "columns": columns_markdown(load_format(None)),
+        "columns": columns_markdown(format_),
         "events": _table(("event", "level", "fields", "meaning"), _events()),
         "fields": _table(("field", "meaning"), ((f"`{name}`", meaning) for name, meaning in FIELDS.items())),
     }
+    return {README: readme, TABLES: {"tables": tables_markdown(format_)}}
 
 
-def with_tables(text: str) -> str:
+def with_generated(text: str, parts: Mapping[str, str]) -> str:
     """The text with what stands between the markers replaced."""
-    for name, table in tables().items():
+    for name, part in parts.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+        text = f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
     return text
 
 
@@ -46,4 +51,5 @@ def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document, its_parts in generated().items():
+        document.write_text(with_generated(document.read_text(encoding="utf-8"), its_parts), encoding="utf-8")

@@ -36,7 +36,7 @@ KEYS = {
     "refused",
     "failures",
 }
-COMMANDS = ["run", "demo", "check", "history", "user", "columns", "template", "settings"]
+COMMANDS = ["run", "demo", "check", "history", "user", "columns", "tables", "template", "settings"]
 
 
 @dataclass(frozen=True)
@@ -340,6 +340,16 @@ def test_columns_are_shown_for_people_and_as_markdown(userdrop: Userdrop) -> Non
     markdown = userdrop("columns", "--markdown").out.splitlines()
     assert [line.split("|")[1].strip() for line in markdown[2:]] == names
     assert {line.count("|") - line.count("\\|") for line in markdown} == {6}
+
+
+def test_tables_are_told_with_the_columns_of_the_format_in_force(userdrop: Userdrop) -> None:
+    ended = userdrop("tables", FORMAT_FILE=FIXTURES / "formats" / "hr.toml")
+    assert ended.code == 0
+    assert (
+        "| `personnel_number` | text | yes | as the file says it; identifies the user within the client |" in ended.out
+    )
+    assert "| `claim_id` | varchar(40) |  | the import's id" in ended.out
+    assert "unique_id" not in ended.out
 
 
 def test_the_template_passes_check_with_and_without_a_default_login_source(userdrop: Userdrop, tmp_path: Path) -> None:

@@ -1,20 +1,45 @@
 """The README and the catalogue say what the code does."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.docs import README, tables, with_tables
+import pytest
+
+from importer.database import metadata, user_table
+from importer.format_file import load_format
+from tests.docs import TABLES, generated, with_generated
+from tests.importing import make_site
 from watcher.catalogue import EVENTS, FIELDS
 
 ROOT = Path(__file__).parents[1]
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 
 
-def test_the_readme_holds_the_generated_tables() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert all(f"<!-- {name} -->" in text for name in tables())
-    assert with_tables(text) == text, "run `python -m tests.docs`"
+@pytest.mark.parametrize("document", generated(), ids=lambda path: path.name)
+def test_documents_hold_what_is_generated(document: Path) -> None:
+    text, parts = document.read_text(encoding="utf-8"), generated()[document]
+    assert all(f"<!-- {name} -->" in text for name in parts)
+    assert with_generated(text, parts) == text, "run `python -m tests.docs`"
+
+
+def test_every_table_and_every_column_says_what_it_means() -> None:
+    tables = [*metadata.tables.values(), user_table(load_format(None))]
+    assert [table.name for table in tables if not table.comment] == []
+    assert [f"{table.name}.{column.name}" for table in tables for column in table.c if not column.comment] == []
+
+
+def test_the_queries_of_the_documentation_are_answered(tmp_path: Path, database_url: str) -> None:
+    site = make_site(tmp_path, load_format(None), database_url)
+    site.drop("students.csv", "unique_id,login_source,email\nA1001,OPSCOM,\nA1002,OPSCOM,x\n")
+    assert [*site.importer().import_files("default", site.directory, [site.seen("students.csv")])]
+    queries = re.findall(r"```sql\n(.*?)```", TABLES.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(queries) == 3
+    with site.engine.begin() as connection:
+        for query in queries:
+            assert len(connection.exec_driver_sql(query).all()) == 1, query
+    site.engine.dispose()
 
 
 def test_every_logged_event_is_in_the_catalogue_and_the_other_way_round() -> None:

@@ -192,6 +192,15 @@ def columns(*, markdown: bool) -> None:
 
 
 @userdrop.command()
+def tables() -> None:
+    """Print what the database's tables and their columns mean, as Markdown."""
+    from watcher.tables import tables_markdown  # noqa: PLC0415 - see history
+
+    _, format_ = _loaded()
+    click.echo(tables_markdown(format_), nl=False)
+
+
+@userdrop.command()
 def template() -> None:
     """Print a CSV with the header and one example row."""
     from watcher.presenting import template_csv  # noqa: PLC0415 - see check
