@@ -78,7 +78,7 @@ imports = Table(
         "claim_id",
         String(40),
         primary_key=True,
-        comment="the import's id, sortable by time; logs and mails name it too; a claim is imported once or never",
+        comment="the import's id, sortable by time; the logs name it too; a claim is imported once or never",
     ),
     Column("client", String(255), nullable=False, comment="whose file it is"),
     Column("directory", Text, nullable=False, comment="the client's upload directory; bak lies in it"),

@@ -32,7 +32,7 @@ class PastImport:
     """An entry of the ledger.
 
     Attributes:
-        claim_id: the import's id, which logs and mails name as well.
+        claim_id: the import's id, which the logs name as well.
         file: the sender's file name, shown form.
         status: imported, refused, superseded or quarantined.
         size: bytes.

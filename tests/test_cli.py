@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
+from importer.database import migrate
+from importer.engines import make_engine
 from importer.format import REPORT_COLUMNS
 from importer.format_file import load_format
 from tests.importing import BUILT_IN, NOW, Site, make_site
+from tests.servers.postgresql import PostgresqlServer
 from tests.servers.tools import environment
 from watcher.cli import main
 from watcher.instance import AlreadyRunningError, InstanceLocks, node_name
@@ -327,6 +331,18 @@ def test_who_asks_a_database_that_cannot_answer_is_told_why(
         assert ended.code == 69
         assert ended.err.startswith("userdrop: the database cannot be read: ")
         assert "hunter2" not in ended.err
+
+
+def test_who_may_not_read_the_tables_is_told_so(userdrop: Userdrop, postgresql: PostgresqlServer) -> None:
+    url = postgresql.url()
+    engine = make_engine(url)
+    migrate(engine, BUILT_IN)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE guest LOGIN")
+    engine.dispose()
+    guest = make_url(url).set(username="guest").render_as_string(hide_password=False)
+    ended = userdrop("history", DATABASE_URL=guest)
+    assert (ended.code, ended.err) == (3, "userdrop: the database's user may not read the tables\n")
 
 
 # columns, template, settings
