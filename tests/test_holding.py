@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from sqlalchemy.exc import OperationalError
 from importer.engines import is_outage, make_engine
 from importer.holding import HeldElsewhereError, Holder
 from importer.importing import Importer
-from importer.model import Imported, Outcome
+from importer.model import Imported, Outcome, Refused
 from tests.importing import LIMITS, PEOPLE, Site, clock, make_site
-from tests.servers.postgresql import PostgresqlServer
+from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.proxy import proxy
 from tests.servers.tools import wait_until
 
@@ -164,13 +165,13 @@ def test_who_has_lost_the_connection_writes_nothing_more_and_moves_no_file_at_th
         one.work(site)
 
 
-def before_commit(engine: Engine, act: Callable[[], object]) -> None:
+def before_commit(engine: Engine, act: Callable[[Connection], object]) -> None:
     """Act once, when an import is about to be committed."""
     acts = [act]
 
     def on_commit(connection: Connection) -> None:
         if acts and connection.execute(text("SELECT count(*) FROM imports")).scalar_one():
-            acts.pop()()
+            acts.pop()(connection)
 
     event.listen(engine, "commit", on_commit)
 
@@ -197,7 +198,7 @@ def test_a_backend_that_is_terminated_before_the_commit_has_imported_nothing(
     site.drop("people.csv", FILE)
     one = node("a")
 
-    before_commit(one.engine, lambda: ask(site.engine, END_NODES))
+    before_commit(one.engine, lambda _: ask(site.engine, END_NODES))
     with pytest.raises(OperationalError):
         one.work(site, "people.csv")
     assert site.ledger() == []
@@ -242,7 +243,7 @@ def test_a_connection_that_is_cut_at_the_commit_leads_to_no_second_import(
         through = url.set(query={"host": str(cutting.directory)}).render_as_string(hide_password=False)
         one = node("a", through)
 
-        before_commit(one.engine, lambda: setattr(cutting, f"cut_{where}", b"COMMIT"))
+        before_commit(one.engine, lambda _: setattr(cutting, f"cut_{where}", b"COMMIT"))
         with pytest.raises(OperationalError):
             one.work(site, "people.csv")
         assert cutting.cuts == 1
@@ -253,3 +254,127 @@ def test_a_connection_that_is_cut_at_the_commit_leads_to_no_second_import(
         one.engine.dispose()
     assert len([outcome for outcome in done if isinstance(outcome, Imported)]) == 1 - committed
     assert_done_once(site)
+
+
+@pytest.fixture(scope="module")
+def failing_over() -> Iterator[PostgresqlServer]:
+    """A server of its own that tests stop and start; who asks for it waits in COMMIT for a standby that never comes."""
+    with postgresql_server(synchronous_standby_names="nobody", synchronous_commit="local") as server:
+        yield server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failover:
+    """A node at work on a server that is about to stop."""
+
+    server: PostgresqlServer
+    site: Site
+    node: Node
+
+    def stop(self, *_: object) -> None:
+        self.server.stop_at_once()
+
+
+@pytest.fixture
+def failover(tmp_path: Path, failing_over: PostgresqlServer) -> Iterator[Failover]:
+    url = failing_over.url()
+    made = make_site(tmp_path, url=url)
+    made.engine.dispose()
+    site = Site(directory=made.directory, engine=create_engine(url, poolclass=NullPool), format=PEOPLE)
+    with site.engine.begin() as connection:
+        connection.execute(text(SLOW_COMMIT))
+    node = Node(url, "a")
+    yield Failover(server=failing_over, site=site, node=node)
+    node.engine.dispose()
+    failing_over.start()
+
+
+SLOW_COMMIT = (
+    "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " IF current_setting('test.wait', true) = 'on' THEN PERFORM pg_sleep(60); END IF; RETURN NULL; END $$;"
+    " CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON imports DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION wait()"
+)
+WAITS_IN_COMMIT = "SELECT pid FROM pg_stat_activity WHERE wait_event IN ('PgSleep', 'SyncRep')"
+BEFORE_IT_IS_DURABLE = "SET LOCAL test.wait TO 'on'"
+WHEN_IT_IS_DURABLE = "SET LOCAL synchronous_commit TO on"
+Stopping = Callable[[Failover], AbstractContextManager[object]]
+
+
+def before(failover: Failover) -> AbstractContextManager[object]:
+    before_commit(failover.node.engine, failover.stop)
+    return nullcontext()
+
+
+def within(how: str) -> Stopping:
+    def stopping(failover: Failover) -> AbstractContextManager[object]:
+        def stop() -> None:
+            wait_until(lambda: bool(ask(failover.site.engine, WAITS_IN_COMMIT)), "the commit", timeout=20)
+            failover.stop()
+
+        before_commit(failover.node.engine, lambda connection: connection.execute(text(how)))
+        return beside(stop)
+
+    return stopping
+
+
+def after(failover: Failover) -> AbstractContextManager[object]:
+    """When the next transaction begins."""
+    acts = [failover.stop]
+
+    def on_begin(_: Connection) -> None:
+        if acts and ask(failover.site.engine, "SELECT count(*) FROM imports") != [0]:
+            acts.pop()()
+
+    event.listen(failover.node.engine, "begin", on_begin)
+    return nullcontext()
+
+
+@pytest.mark.parametrize("names", [["people.csv"], ["people.csv", "more.csv", "empty.csv"]], ids=["one", "group"])
+@pytest.mark.parametrize(
+    ("stopping", "is_committed"),
+    [
+        pytest.param(before, False, id="before the commit"),
+        pytest.param(within(BEFORE_IT_IS_DURABLE), False, id="in the commit"),
+        pytest.param(within(WHEN_IT_IS_DURABLE), True, id="in the commit that is durable"),
+        pytest.param(after, True, id="after the commit"),
+    ],
+)
+def test_a_server_that_fails_over_in_mid_import_leads_to_no_second_import_and_no_lost_file(
+    failover: Failover,
+    names: list[str],
+    stopping: Stopping,
+    is_committed: bool,  # noqa: FBT001 - pytest gives it
+) -> None:
+    place, one = failover.site, failover.node
+    contents = {"people.csv": FILE, "more.csv": "uid,city\nU1,Oka\nU3,Hull\n", "empty.csv": ""}
+    for name in names:
+        place.drop(name, contents[name])
+    with stopping(failover), pytest.raises(OperationalError) as lost:
+        one.work(place, *names)
+    assert is_outage(lost.value)
+    with pytest.raises(OperationalError):
+        one.work(place)
+    failover.server.start()
+    assert len(place.ledger()) == (len(names) if is_committed else 0)
+
+    done = one.work(place)
+    assert [type(outcome) for outcome in done if isinstance(outcome, Imported | Refused)] == (
+        [] if is_committed else [Imported, Imported, Refused][: len(names)]
+    )
+    assert one.work(place) == []
+    if names == ["people.csv"]:
+        assert_done_once(place)
+        return
+    assert {key: user["city"] for key, user in place.users().items()} == {"U1": "Oka", "U3": "Hull"}
+    entries = place.ledger()
+    assert [(entry["file"], entry["inserted"], entry["updated"], entry["failed"]) for entry in entries] == [
+        ("people.csv", 1, 0, 1),
+        ("more.csv", 1, 1, 0),
+        ("empty.csv", 0, 0, 0),
+    ]
+    assert place.notices() == [("imported", "client"), ("refused", "client"), ("refused", "admin")]
+    archived = place.archived()
+    assert [archived[entry["archive"]].decode() for entry in entries] == [contents[name] for name in names]
+    assert len(archived) == 4
+    assert place.left() == [".importing", ".importing/.lock"]

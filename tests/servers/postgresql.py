@@ -20,18 +20,56 @@ _DEBIAN = Path("/usr/lib/postgresql")
 _USER = "nobody"
 _ADMIN = "admin"
 _START_SECONDS = 60
+_STOP_SECONDS = 10
 # A language's order of texts, as most installations have it: the order of bytes would hide who relies on it.
 _LOCALE = ("--encoding", "UTF8", "--locale", "C", "--locale-provider", "icu", "--icu-locale", "en")
-# A test's database is thrown away, so it need not outlast a power loss.
+# A test's database is thrown away, so it need not outlast a power loss; the end of the server it does outlast.
 _SETTINGS = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "60"}
 
 
 class PostgresqlServer:
     """A running server; `url` names a new, empty database at each call."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, command: Sequence[str]) -> None:
         self.directory = directory
+        self._command = command
         self._numbers = itertools.count(1)
+        self._process = self._started()
+
+    def start(self) -> None:
+        """Run it again, on what it has stored, unless it runs."""
+        if self._process.poll() is not None:
+            self._process = self._started()
+
+    def stop_at_once(self) -> None:
+        """Immediate shutdown, as at a failover: connections are lost and nothing is tidied up."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(_STOP_SECONDS)
+
+    def close(self) -> None:
+        """Fast shutdown, without waiting for clients; SIGKILL when that takes too long."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            processes.end_tree(self._process)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        path = self.directory / "log"
+        with path.open("ab") as log:
+            process = subprocess.Popen(
+                processes.bound_to_us([*_unprivileged(), *self._command]),
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            _wait_for(process, self.directory / "data" / "postmaster.pid", path)
+        except BaseException:
+            processes.end_tree(process)
+            raise
+        return process
 
     def url(self) -> str:
         """Make a database and return its URL."""
@@ -57,27 +95,18 @@ class PostgresqlServer:
 
 
 @contextlib.contextmanager
-def postgresql_server() -> Iterator[PostgresqlServer]:
+def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
     """Run a server until the block is left; it dies with the thread that started it, however that ends."""
     with _home() as home:
         data = home / "data"
         initdb = [_program("initdb"), "--pgdata", str(data), "--username", _ADMIN, "--auth", "trust"]
         run([*_unprivileged(), *initdb, "--no-sync", *_LOCALE], env=environment())
-        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = [_program("postgres"), "-D", str(data), "-k", str(home), *options]
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                processes.bound_to_us([*_unprivileged(), *command]),
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        options = [part for name, value in {**_SETTINGS, **settings}.items() for part in ("-c", f"{name}={value}")]
+        server = PostgresqlServer(home, [_program("postgres"), "-D", str(data), "-k", str(home), *options])
         try:
-            _wait_for(process, data / "postmaster.pid", home / "log")
-            yield PostgresqlServer(home)
+            yield server
         finally:
-            _stop(process)
+            server.close()
 
 
 @contextlib.contextmanager
@@ -114,15 +143,6 @@ def _wait_for(process: subprocess.Popen[bytes], pid_file: Path, log: Path) -> No
             raise RuntimeError(message)
         # Source: PostgreSQL's miscadmin.h, LOCK_FILE_LINE_PM_STATUS.
         lines = pid_file.read_text().splitlines() if pid_file.exists() else []
-        return len(lines) >= 8 and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready"
 
     wait_until(is_ready, "PostgreSQL to start", timeout=_START_SECONDS)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown, without waiting for clients; SIGKILL when that takes too long."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        processes.end_tree(process)
