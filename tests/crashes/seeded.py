@@ -1,8 +1,9 @@
-"""Houses with a bug each, which the enumeration of crashes or the power losses must find."""
+"""Houses with a bug each, which the enumeration of crashes, the power losses or the state machine must find."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,25 @@ from notifier.smtp import Transport
 from tests.crashes.house import Build, to_folder
 
 
-def _engine_of_two_transactions(url: str) -> Engine:
-    """Users are committed before the ledger knows of them."""
+def _engine_of_two_transactions(url: str, second: str = "imports") -> Engine:
+    """What was written before that table is committed without it: users before the ledger knows of them."""
     engine = make_engine(url)
     open_savepoints: list[str] = []
 
     def split(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
-        if not statement.startswith("INSERT INTO imports "):
+        verb, _, name = statement.rpartition("SAVEPOINT ")
+        if verb or statement.startswith("SAVEPOINT "):
+            open_savepoints[:] = [each for each in open_savepoints if each != name] + ([] if verb else [name])
+        if not statement.startswith(f"INSERT INTO {second} "):
             return
         driver: Any = connection.connection.dbapi_connection
         driver.execute("COMMIT")
         driver.execute("BEGIN IMMEDIATE")
-        for name in open_savepoints:
-            driver.execute(f"SAVEPOINT {name}")
+        for each in open_savepoints:
+            driver.execute(f"SAVEPOINT {each}")
 
+    event.listen(engine, "begin", lambda _connection: open_savepoints.clear())
     event.listen(engine, "before_cursor_execute", split)
-    event.listen(engine, "savepoint", lambda _connection, name: open_savepoints.append(name))
-    event.listen(engine, "release_savepoint", lambda _connection, name, _context: open_savepoints.remove(name))
-    event.listen(engine, "rollback_savepoint", lambda _connection, name, _context: open_savepoints.remove(name))
     return engine
 
 
@@ -81,6 +83,12 @@ class _RetriesBlindly(Importer):
         yield from super().recover(client, directory)
 
 
+class _ChecksNoUniqueness(Importer):
+    def __init__(self, engine: Engine, format_: Format, limits: Limits, clock: Clock) -> None:
+        columns = tuple(replace(column, unique=column.name == format_.key) for column in format_.columns)
+        super().__init__(engine, replace(format_, columns=columns), limits, clock)
+
+
 class _CopiesWithoutFsync(Importer):
     def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
         content = claim.copy.read_bytes()
@@ -106,9 +114,11 @@ def _marking_sent_first(place: Path, engine: Engine) -> Transport:
 
 
 TWO_TRANSACTIONS = Build(engine=_engine_of_two_transactions)
+NOTICE_APART = Build(engine=partial(_engine_of_two_transactions, second="notices"))
 ARCHIVED_BEFORE_THE_MOVE = Build(importer=_MarksArchivedFirst)
 NO_RULE_FOR_COMMITTED = Build(importer=_FinishesNothing)
 BLIND_RETRY = Build(importer=_RetriesBlindly)
 SENT_BEFORE_SENDING = Build(transport=_marking_sent_first)
+NO_UNIQUENESS = Build(importer=_ChecksNoUniqueness)
 COPY_WITHOUT_FSYNC = Build(importer=_CopiesWithoutFsync)
 SYNCHRONOUS_NORMAL = Build(engine=_engine_that_does_not_wait_for_the_disk)
