@@ -70,7 +70,7 @@ class Fate:
 
     def rule(self, engine: Engine) -> None:
         """Have the engine ask at each step."""
-        event.listen(engine, "before_cursor_execute", lambda *_: self._database_step())
+        event.listen(engine, "before_cursor_execute", self._statement)
         event.listen(engine, "commit", self._commit)
 
     def _time(self) -> dt.datetime:
@@ -85,6 +85,13 @@ class Fate:
         self._step()
         self._tokens += 1
         return f"{self._tokens:09}"
+
+    def _statement(self, _connection: Connection, cursor: Any, *_: object) -> None:  # noqa: ANN401 - the driver's own
+        try:
+            self._database_step()
+        except BaseException:
+            cursor.close()  # SQLAlchemy would after an error of the driver
+            raise
 
     def _commit(self, connection: Connection) -> None:
         self._database_step()
