@@ -28,6 +28,9 @@ FORKS.set_forkserver_preload(["tests.crashes.house", "tests.crashes.seeded"])
 Job = Callable[[House], Any]
 AT_ONCE = 3
 KILLED = -9
+_LOST_SIGHT = 255
+"""What multiprocessing says of a process whose end its fork server has not seen: now and then, of a traced one."""
+
 _PATIENCE_SECONDS = 60
 
 
@@ -195,7 +198,7 @@ def _try(job: Job, point: Point, house: House) -> list[str] | None:
         if ended.code != KILLED and "(INJECTED)" not in watched.trace():
             return None
     wrong = restarted(house)
-    if ended.code not in {0, BUG, KILLED}:
+    if ended.code not in {0, BUG, KILLED, _LOST_SIGHT}:
         wrong.append(f"the process ended with {ended.code}: {ended.log[-2000:]}")
     return wrong
 
