@@ -133,7 +133,7 @@ def run(job: Job, house: House, injection: str = "") -> Ended:
 def restarted(house: House) -> list[str]:
     """What is wrong in a house after a restart."""
     ended = run(finish, house)
-    return ended.answer if ended.code == 0 else [f"the restart ended with {ended.code}: {ended.log[-2000:]}"]
+    return [f"the restart ended with {ended.code}: {ended.log[-2000:]}"] if ended.answer is None else ended.answer
 
 
 def violations(
