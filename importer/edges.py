@@ -38,8 +38,8 @@ def may_need_trimming(split: Split, grammar: Grammar) -> bool:
         return False
     return (
         bool(_FIRST[marks.block[0]])
-        or _limits_a_cell(split, _before_white_space(marks.block, at))
-        or _limits_a_cell(split, _behind_white_space(marks.block, at))
+        or _begins_a_cell(split, _before_white_space(marks.block[: split.consumed], at))
+        or _ends_a_cell(split, _behind_white_space(marks.block, at))
         or _has_break_at_quote(split, marks.block)
         or any(_has_outer_white_space(cell) for odd in split.odd for cell in grammar.cells(odd.text))
     )
@@ -64,12 +64,21 @@ def _behind_white_space(block: Bytes, at: Ints) -> Ints:
     return found
 
 
-def _limits_a_cell(split: Split, marks: Ints) -> bool:
-    """Whether one of these marks may begin or end a cell of a plain record, and is not text within quotes."""
+def _begins_a_cell(split: Split, marks: Ints) -> bool:
+    # Behind a line break the cell is the next line's, whatever became of the line that the break ends.
+    return _limits_a_cell(split, marks, marks + 1)
+
+
+def _ends_a_cell(split: Split, marks: Ints) -> bool:
+    return _limits_a_cell(split, marks, marks)
+
+
+def _limits_a_cell(split: Split, marks: Ints, places: Ints) -> bool:
+    """Whether a mark may limit a cell of the plain record at its place, and is not text within quotes."""
     if not marks.size:
         return False
     lines, quotes = split.lines, split.lines.marks.at[split.lines.marks.quotes]
-    line = np.searchsorted(lines.nexts, marks, side="right")
+    line = np.searchsorted(lines.nexts, places, side="right")
     record = np.maximum.accumulate(np.where(split.begins, np.arange(split.begins.size), 0))[line]
     is_text = (np.searchsorted(quotes, marks) - np.searchsorted(quotes, lines.starts[record])) & 1 == 1
     is_text &= lines.marks.block[marks] != _QUOTE

@@ -40,6 +40,17 @@ def test_a_block_with_white_space_at_a_cells_edge_may_need_trimming(rows: list[t
         assert may_need_trimming(found, RULES.grammar)
 
 
+@pytest.mark.parametrize("text", ['x,y\n"\n x,y\n', "x,y\n\r x,y\n", 'x,y\r"\n\tx,y\n', "x,y\nx\n x,y\n"])
+def test_white_space_is_seen_behind_a_line_that_is_no_good_record(text: str) -> None:
+    assert may_need_trimming(split_of(text.encode()), RULES.grammar)
+
+
+def test_white_space_behind_the_decided_lines_is_the_next_blocks_matter() -> None:
+    found = split(b"a,b\n c", RULES, is_last=False, is_utf8=False)
+    assert found.consumed == 4
+    assert not may_need_trimming(found, RULES.grammar)
+
+
 @pytest.mark.parametrize("space", WHITE_SPACE)
 @pytest.mark.parametrize("place", ["{0}a,b", "a{0},b", "a,{0}b", "a,b{0}"])
 @pytest.mark.parametrize("quote", ["", '"'])
