@@ -19,7 +19,6 @@ from sqlalchemy import (
     Update,
     and_,
     case,
-    false,
     func,
     literal,
     null,
@@ -47,6 +46,11 @@ class Merge:
         self._claim = claim
         self._at = at
         self._changes = changes_table(staging)
+        self._mark = {
+            "updated_at": at,
+            "updated_by": self._changes.c.get(BROUGHT_BY, literal(claim.id)),
+            "feed_hash": self._changes.c.feed_hash,
+        }
         key = staging.compared
         # The key as well: SQLite gives the id of a user who was deleted to the next one.
         self._same_user = and_(
@@ -96,15 +100,18 @@ class Merge:
         return of_each
 
     def _free_unique_values(self) -> Update | None:
-        """Let go of unique values that a user is about to change, so that another row may take them over."""
+        """Let go of unique values that a user is about to change, so that another row may take them over.
+
+        The user is marked as changed here already: where the value is cleared, nothing differs afterwards.
+        """
         key = self._staging.compared
         unique = [name for name in unique_columns(self._format).values() if name != key and name in self._columns]
         if not unique:
             return None
         users = self._users.c
-        changed = {name: self._changes.c[name] != users[name] for name in unique}
+        changed = {name: and_(users[name].is_not(None), self._differs(name)) for name in unique}
         values = {name: case((is_changed, null()), else_=users[name]) for name, is_changed in changed.items()}
-        return update(self._users).where(self._same_user, or_(false(), *changed.values())).values(values)
+        return update(self._users).where(self._same_user, or_(*changed.values())).values({**values, **self._mark})
 
     def _updated_by(self) -> Select[str, int]:
         """Claim → how many users it has changed, where the rows are of several."""
@@ -116,13 +123,9 @@ class Merge:
         """Change the users whose rows say something else than what is stored."""
         given = [name for name in self._columns if name != self._format.key]
         values = {name: self._merged(name) for name in given}
-        mark = {
-            "updated_at": self._at,
-            "updated_by": self._changes.c.get(BROUGHT_BY, literal(self._claim.id)),
-            "feed_hash": self._changes.c.feed_hash,
-        }
-        differs = or_(false(), *(self._differs(name) for name in given))
-        return update(self._users).where(self._same_user, differs).values({**values, **mark})
+        is_marked = self._users.c.updated_by == self._mark["updated_by"]
+        differs = or_(is_marked, *(self._differs(name) for name in given))
+        return update(self._users).where(self._same_user, differs).values({**values, **self._mark})
 
     def _note_hashes(self) -> Update:
         """Note what the feed gave for the other ones."""

@@ -128,6 +128,15 @@ def test_clearing_what_is_empty_changes_nothing(db: Database) -> None:
     assert merged(db.load("uid,city\nU1,<clear>\n").counts) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("given", ["uid,user_name\nU1,<clear>\n", "uid,user_name\nU2,ana\nU1,<clear>\n"])
+def test_clearing_a_unique_value_changes_its_user(db: Database, given: str) -> None:
+    db.load("uid,user_name\nU1,ana\nU2,bo\n")
+    done = db.load(given, at=LATER)
+    assert (done.counts.updated, done.counts.unchanged) == (given.count("U"), 0)
+    assert db.users("user_name", "updated_at", "updated_by")["U1"] == (None, LATER, "claim-2")
+    assert merged(db.load(given).counts) == (0, 0, given.count("U"))
+
+
 def test_a_default_is_for_new_users_only(db: Database) -> None:
     db.load("uid\nU1\n")
     db.load("uid,level\nU2,\nU3,high\n")
