@@ -17,7 +17,7 @@ Record = Callable[[str, object], None]
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("how", "at_least"),
-    [({"data": "ordered"}, 30), ({"data": "writeback"}, 30), ({"flush_every": 3}, 90)],
+    [({"data": "ordered"}, 15), ({"data": "writeback"}, 15), ({"flush_every": 3}, 45)],
     ids=["nothing but what was synced", "data after metadata", "flushed now and then"],
 )
 def test_no_power_loss_loses_or_repeats_anything(

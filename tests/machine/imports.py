@@ -262,7 +262,12 @@ class Imports(RuleBasedStateMachine):
         told: Counter[tuple[str, str, str]] = Counter()
         for entry, (file, judged) in zip(ledger, client.done, strict=True):
             assert (entry["file"], entry["status"], entry["refusal_code"]) == (file.name, judged.status, judged.refusal)
-            assert {name: entry[name] for name in judged.counts} == dict(judged.counts)
+            assert {name: entry[name] for name in judged.counts} == dict(judged.counts), (
+                {name: entry[name] for name in judged.counts},
+                dict(judged.counts),
+                file,
+                ledger.index(entry),
+            )
             assert entry["accepted"] + entry["failed"] + entry["blank"] == entry["records"]
             reasons = Counter({(reason["code"], reason["column"]): reason["count"] for reason in entry["reasons"]})
             assert reasons == Counter(reason for found in judged.failed.values() for reason in found)
