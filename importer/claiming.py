@@ -24,6 +24,8 @@ from importer.renaming import fsync_directory, rename_noreplace
 
 WORK_DIRECTORY = ".importing"
 QUARANTINE_DIRECTORY = ".quarantine"
+_REASON = "REASON"
+"""Beside a file in quarantine; nothing of that name is ever claimed, as it has no suffix."""
 
 _ATTEMPTS = ".attempts"
 _Thing = TypeVar("_Thing")
@@ -220,12 +222,45 @@ def quarantine(claimed: Claim, why: str) -> None:
     """
     place = claimed.directory / QUARANTINE_DIRECTORY / claimed.id
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (place / "why.txt").write_text(f"{why}\n", encoding="utf-8")
+    (place / _REASON).write_text(f"{why}\n", encoding="utf-8")
     if claimed.original.exists():
         rename_noreplace(claimed.original, place / claimed.name)
     for directory in (place, place.parent, claimed.directory):
         fsync_directory(directory)
     release(claimed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """A file in quarantine, by the claim under which it came there."""
+
+    claim_id: str
+    path: Path
+
+
+def set_aside(directory: Path) -> Iterator[SetAside]:
+    """The files of a directory's quarantine, oldest first.
+
+    Raises:
+        OSError: the quarantine cannot be read.
+    """
+    parent = directory / QUARANTINE_DIRECTORY
+    if parent.is_dir():
+        for place in sorted(parent.iterdir()):
+            yield from (SetAside(claim_id=place.name, path=path) for path in place.iterdir() if path.name != _REASON)
+
+
+def retry(found: SetAside, directory: Path) -> None:
+    """Put a file of the quarantine back under its name, as if it had just come.
+
+    Raises:
+        FileExistsError: a newer file has the name.
+        OSError: a directory cannot be written.
+    """
+    rename_noreplace(found.path, directory / found.path.name)
+    fsync_directory(directory)
+    (found.path.parent / _REASON).unlink(missing_ok=True)
+    found.path.parent.rmdir()
 
 
 def _attempts(claimed: Claim) -> int:

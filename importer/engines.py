@@ -34,7 +34,10 @@ _CACHE_KB = 64 << 10
 """Of SQLite's pages, as far as they are needed: an import touches the indexes of all users again and again."""
 _COPIED_ROWS = 20_000
 _INSERTED_ROWS = 2_000
-_FAULTS_OF_ONE_FILE = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW}
+_FAULTS_OF_ONE_FILE = {
+    *(errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW),
+    errno.ENOMEM,  # the process's own bound, which the file has met
+}
 _MISSING_RIGHT = "42501"
 _LIMIT_EXCEEDED = "54"
 

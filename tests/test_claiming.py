@@ -281,5 +281,20 @@ def test_a_quarantined_file_lies_aside_with_a_note(upload: Path) -> None:
         claiming.quarantine(claimed, "It ended the process.")
     place = upload / ".quarantine" / claimed.id
     assert (place / "people.csv").read_bytes() == DATA
-    assert (place / "why.txt").read_text(encoding="utf-8") == "It ended the process.\n"
+    assert (place / "REASON").read_text(encoding="utf-8") == "It ended the process.\n"
     assert not claimed.work.exists()
+
+
+def test_a_file_of_the_quarantine_can_be_tried_again_once_its_name_is_free(upload: Path) -> None:
+    claimed, _ = taken(upload)
+    claiming.quarantine(claimed, "It ended the process.")
+    (found,) = claiming.set_aside(upload)
+    assert (found.claim_id, found.path.name) == (claimed.id, "people.csv")
+    (upload / "people.csv").write_bytes(b"newer")
+    with pytest.raises(FileExistsError):
+        claiming.retry(found, upload)
+    (upload / "people.csv").unlink()
+    claiming.retry(found, upload)
+    assert (upload / "people.csv").read_bytes() == DATA
+    assert list((upload / ".quarantine").iterdir()) == []
+    assert list(claiming.set_aside(upload)) == []

@@ -40,7 +40,7 @@ KEYS = {
     "refused",
     "failures",
 }
-COMMANDS = ["run", "demo", "check", "history", "user", "columns", "tables", "template", "settings"]
+COMMANDS = ["run", "demo", "check", "history", "user", "retry", "columns", "tables", "template", "settings"]
 
 
 @dataclass(frozen=True)
@@ -242,6 +242,37 @@ def test_a_file_name_of_any_bytes_is_shown(userdrop: Userdrop, tmp_path: Path) -
 def test_a_pipe_is_not_waited_for(userdrop: Userdrop, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.csv")
     assert userdrop("check", "x.csv").code == 3
+
+
+# retry
+
+
+def quarantined(upload: Path, *ids: str, name: str = "people.csv") -> None:
+    for id_ in ids:
+        place = upload / ".quarantine" / id_
+        place.mkdir(parents=True)
+        (place / name).write_bytes(b"x")
+        (place / "REASON").write_bytes(b"y")
+
+
+def test_a_file_of_the_quarantine_is_put_back_by_its_name(userdrop: Userdrop, tmp_path: Path) -> None:
+    quarantined(tmp_path, "c1")
+    ended = userdrop("retry", "people.csv", UPLOAD_DIR=tmp_path)
+    assert (ended.code, ended.out) == (0, "people.csv lies in the upload directory again\n")
+    assert (tmp_path / "people.csv").read_bytes() == b"x"
+    assert (
+        userdrop("retry", "people.csv", UPLOAD_DIR=tmp_path).err == "userdrop: there is no people.csv in quarantine\n"
+    )
+
+
+def test_of_several_files_with_a_name_one_is_put_back_by_its_claim(userdrop: Userdrop, tmp_path: Path) -> None:
+    quarantined(tmp_path, "c1", "c2")
+    ended = userdrop("retry", "people.csv", UPLOAD_DIR=tmp_path)
+    assert (ended.code, ended.err.count("c1, c2")) == (3, 1)
+    assert userdrop("retry", "c2", UPLOAD_DIR=tmp_path).code == 0
+    ended = userdrop("retry", "c1", UPLOAD_DIR=tmp_path)
+    assert (ended.code, "a newer people.csv waits" in ended.err) == (1, True)
+    assert (tmp_path / ".quarantine" / "c1" / "people.csv").exists()
 
 
 # history, user

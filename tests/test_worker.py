@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from importer.database import user_table
 from importer.engines import make_engine
 from importer.format import Column, Format
 from importer.format_file import load_format
+from importer.importing import MAX_ATTEMPTS
 from importer.model import (
     Archived,
     Audience,
@@ -29,8 +33,11 @@ from importer.model import (
     NotTaken,
     NotTakenWhy,
     Outcome,
+    Quarantined,
 )
+from tests.generate.big import big_file
 from tests.servers.tools import environment
+from watcher.confining import Allowance
 from watcher.worker import (
     ImportFiles,
     Job,
@@ -43,21 +50,26 @@ from watcher.worker import (
     Worker,
     WorkerConfig,
     WorkerDiedError,
+    tokens,
 )
 
 ROOT = Path(__file__).parents[1]
 CONTENT = b"unique_id,login_source\nU1,OPSCOM\nU2,OPSCOM\n"
 NOTICE = Notice(client="default", audience=Audience.CLIENT, kind=NoticeKind.INCOMPLETE, file="a.csv")
 
+NORMAL = Allowance(memory_bytes=4 << 30, cpu_seconds=60, seconds=60, files=100)
+
 
 class Bench:
     """A worker with a directory and a database."""
 
-    def __init__(self, place: Path, format_: Format) -> None:
+    def __init__(self, place: Path, format_: Format, allowance: Allowance = NORMAL) -> None:
         self.upload = place / "upload"
         self.upload.mkdir()
         self.url = f"sqlite:///{place / 'userdrop.db'}"
-        self.worker = Worker(WorkerConfig(database_url=self.url, format=format_, max_bytes=1 << 20))
+        self.worker = Worker(
+            WorkerConfig(database_url=self.url, format=format_, max_bytes=100 << 20, allowance=allowance)
+        )
 
     def put(self, name: str, content: bytes = CONTENT) -> tuple[str, Fingerprint]:
         path = self.upload / name
@@ -231,8 +243,81 @@ async def test_a_closed_worker_leaves_no_child(bench: Bench) -> None:
     assert multiprocessing.active_children() == []
 
 
+@contextmanager
+def bench_with(place: Path, allowance: Allowance) -> Iterator[Bench]:
+    bench = Bench(place, load_format(None), allowance)
+    yield bench
+    bench.worker.close()
+
+
+async def died(bench: Bench, job: Job) -> WorkerDiedError:
+    with pytest.raises(WorkerDiedError) as death:
+        await bench.do(job)
+    return death.value
+
+
+async def test_a_child_that_hangs_is_ended_and_the_file_is_imported_by_the_next(tmp_path: Path) -> None:
+    with bench_with(tmp_path, replace(NORMAL, seconds=15)) as bench:
+        await bench.do(Prepare())
+        os.kill(child().pid or 0, signal.SIGSTOP)
+        death = await died(bench, bench.importing(bench.put("a.csv")))
+        assert death.exit_code == -signal.SIGKILL
+        assert "longer than 15 s" in str(death)
+        assert [type(outcome) for outcome in await bench.do(bench.importing(bench.put("a.csv")))] == [
+            Imported,
+            Archived,
+        ]
+
+
+@pytest.mark.parametrize(
+    ("allowance", "exit_codes"),
+    [
+        pytest.param(replace(NORMAL, cpu_seconds=1), {-signal.SIGXCPU}, id="processor time"),
+        # Rust ends the process, C++ and Python raise; whichever is the first to ask for too much.
+        pytest.param(replace(NORMAL, memory_bytes=160 << 20), {-signal.SIGABRT, 70}, id="memory"),
+    ],
+)
+async def test_a_file_that_takes_too_much_is_set_aside_and_the_others_go_on(
+    tmp_path: Path, allowance: Allowance, exit_codes: set[int]
+) -> None:
+    with bench_with(tmp_path, allowance) as bench:
+        await bench.do(Prepare())
+        big_file(tmp_path / "big", 300_000, 0.01)
+        job = bench.importing(bench.put("big.csv", (tmp_path / "big").read_bytes()), bench.put("small.csv"))
+        deaths = [await died(bench, job)]
+        outcomes: list[Outcome] = []
+        while not outcomes:
+            try:
+                outcomes = await bench.do(bench.recover())
+            except WorkerDiedError as death:
+                deaths.append(death)
+        assert {death.exit_code for death in deaths} <= exit_codes
+        assert len(deaths) == 1 + MAX_ATTEMPTS, "what happens in a group costs no file an attempt"
+        assert [type(outcome) for outcome in outcomes] == [Quarantined, Imported, Archived]
+        assert bench.users() == ["U1", "U2"]
+        assert (bench.archived(), bench.count("imports")) == (["small"], 2)
+
+
+def test_claims_of_one_second_keep_their_order() -> None:
+    made = [*islice(tokens(), 1_000)]
+    assert made == sorted(made)
+    assert len({token[-8:] for token in made}) == len(made), "another process counts from 0 too"
+
+
+async def test_a_child_that_has_done_its_share_is_replaced(tmp_path: Path) -> None:
+    with bench_with(tmp_path, replace(NORMAL, files=2)) as bench:
+        await bench.do(Prepare())
+        pids = []
+        for number in range(5):
+            await bench.do(bench.importing(bench.put(f"{number}.csv")))
+            pids.append(child().pid)
+        assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
+        assert len(bench.archived()) == 5
+
+
 _PARENT = """
 import asyncio, multiprocessing, sys
+from tests.test_worker import NORMAL
 from importer.format_file import load_format
 from watcher.worker import Prepare, Worker, WorkerConfig
 
@@ -241,7 +326,7 @@ async def begin(worker):
         pass
 
 if __name__ == "__main__":
-    worker = Worker(WorkerConfig(database_url=sys.argv[1], format=load_format(None), max_bytes=1))
+    worker = Worker(WorkerConfig(database_url=sys.argv[1], format=load_format(None), max_bytes=1, allowance=NORMAL))
     asyncio.run(begin(worker))
     print(multiprocessing.active_children()[0].pid, flush=True)
     sys.stdin.read()

@@ -21,6 +21,7 @@ from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
 from notifier.templating import environment
 from watcher.batching import next_tick
 from watcher.clock import elapsed, utc_now
+from watcher.confining import Allowance
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
@@ -221,6 +222,12 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
         format=format_,
         max_bytes=settings.max_file_mb << 20,
         skips_unchanged=settings.unchanged_rows == "skip",
+        allowance=Allowance(
+            memory_bytes=settings.file_memory_mb << 20,
+            cpu_seconds=settings.file_cpu_seconds,
+            seconds=settings.file_seconds,
+            files=settings.worker_files,
+        ),
     )
 
 

@@ -177,6 +177,29 @@ def user(*, key: str, client: str, as_json: bool) -> None:
 
 
 @userdrop.command()
+@click.argument("file")
+def retry(*, file: str) -> None:
+    """Have a FILE of the quarantine tried again: its name, or the claim's id where several have it.
+
+    Exit codes: 0 done, 1 there is no such file or its name is taken, 3 wrong usage or settings.
+    """
+    from importer.claiming import retry as put_back  # noqa: PLC0415 - see check
+    from importer.claiming import set_aside  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    lying = [each for each in set_aside(loaded.upload_dir) if file in {each.path.name, each.claim_id}]
+    if not lying:
+        _fail(f"there is no {shown_name(file)} in quarantine", SOME_FAILED)
+    if len(lying) > 1:
+        _fail("several files in quarantine have this name; give one of " + ", ".join(e.claim_id for e in lying), USAGE)
+    try:
+        put_back(lying[0], loaded.upload_dir)
+    except FileExistsError:
+        _fail(f"a newer {shown_name(lying[0].path.name)} waits to be imported; try again later", SOME_FAILED)
+    click.echo(f"{shown_name(lying[0].path.name)} lies in the upload directory again")
+
+
+@userdrop.command()
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 def columns(*, markdown: bool) -> None:
     """Show the columns that a user file may have."""

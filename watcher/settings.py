@@ -127,6 +127,19 @@ class Settings(BaseSettings):
         "write brings the file's values back",
     )
     max_file_mb: int = Field(default=512, ge=1, description="larger files are refused; in MB")
+    file_memory_mb: int = Field(
+        default=2048, ge=512, description="memory that reading, validating and storing may take; in MB"
+    )
+    file_cpu_seconds: int = Field(default=900, ge=10, description="processor time that a file may take")
+    file_seconds: float = Field(
+        default=1800,
+        ge=10,
+        allow_inf_nan=False,
+        description="how long a file may take; one that takes too much three times is set aside in .quarantine",
+    )
+    worker_files: int = Field(
+        default=20_000, ge=1, description="after so many files the importing process is replaced by a fresh one"
+    )
     vsftpd_log: Path | None = Field(
         default=None, description="vsftpd_log_file: tells complete uploads from interrupted ones at once"
     )

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,8 +28,9 @@ from importer.database import UnusableDatabaseError
 from importer.engines import is_outage, what_failed
 from importer.format import Format
 from importer.holding import HeldElsewhereError, Holder
-from importer.model import Fingerprint, Imported, Notice, Outcome, Refused, Superseded
+from importer.model import Archived, Fingerprint, Imported, Notice, Outcome, Refused, Superseded
 from watcher.clock import elapsed, utc_now
+from watcher.confining import Allowance, allow_cpu, confine
 from watcher.logs import place
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class WorkerConfig:
     database_url: str
     format: Format
     max_bytes: int
+    allowance: Allowance
     skips_unchanged: bool = True
 
 
@@ -115,6 +119,10 @@ class WorkerDiedError(Exception):
         self.where = where
 
 
+class _TooSlowError(Exception):
+    """The child was ended because it had no outcome for too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Bug:
     where: str
@@ -129,7 +137,7 @@ class _FinishFile:
 
 
 class Worker:
-    """The parent's side. One job at a time; a child that has died is replaced at the next job.
+    """The parent's side. One job at a time; a child that has died, or has done its share, is replaced at the next job.
 
     Start the first job from the main thread: the child dies with the thread that made it.
     """
@@ -139,6 +147,7 @@ class Worker:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._is_busy = False
+        self._files = 0
         self._receiver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker-pipe")
 
     @property
@@ -159,7 +168,10 @@ class Worker:
         self._is_busy = True
         try:
             pipe.send(job)
-            while not isinstance(answer := await self._receive(pipe), _Finished):
+            # To bring a large database up to date may take long, and no file is at fault.
+            patience = None if isinstance(job, Prepare) else self._config.allowance.seconds
+            while not isinstance(answer := await self._receive(pipe, patience), _Finished):
+                self._files += isinstance(answer, Archived)
                 match answer:
                     case HeldElsewhereError() | OutageError() | UnusableSetupError():
                         raise answer
@@ -169,6 +181,9 @@ class Worker:
                         yield cast("Outcome", answer)
         except (EOFError, OSError):
             raise WorkerDiedError(self._end(), "") from None
+        except _TooSlowError:
+            where = f"because a file took it longer than {self._config.allowance.seconds:,.0f} s"
+            raise WorkerDiedError(self._end(), where) from None
         finally:
             self._is_busy = False
 
@@ -185,8 +200,10 @@ class Worker:
         self._receiver.shutdown(wait=False, cancel_futures=True)
 
     def _started(self) -> Connection:
-        if self._process is None or not self._process.is_alive() or self._pipe is None:
+        is_tired = self._files >= self._config.allowance.files
+        if self._process is None or not self._process.is_alive() or self._pipe is None or is_tired:
             self._end()
+            self._files = 0
             spawn = multiprocessing.get_context("spawn")
             self._pipe, theirs = spawn.Pipe()
             self._process = spawn.Process(target=_serve, args=(theirs, self._config, os.getpid()), name="importer")
@@ -194,8 +211,16 @@ class Worker:
             theirs.close()
         return self._pipe
 
-    async def _receive(self, pipe: Connection) -> object:
-        return await asyncio.get_running_loop().run_in_executor(self._receiver, pipe.recv)
+    async def _receive(self, pipe: Connection, patience: float | None) -> object:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(patience):
+                return await loop.run_in_executor(self._receiver, pipe.recv)
+        except TimeoutError:
+            if self._process is not None:
+                self._process.kill()
+                await loop.run_in_executor(self._receiver, self._process.join)  # behind the recv, which ends by it
+            raise _TooSlowError from None
 
     def _end(self) -> int | None:
         process, self._process = self._process, None
@@ -226,9 +251,12 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
             return
         if isinstance(job, _FinishFile):
             continue
-        tools = tools or _tools(config)
+        if tools is None:
+            tools = _tools(config)
+            confine(config.allowance)
+        allow_cpu(config.allowance)
         try:
-            _do(pipe, tools, job)
+            _do(pipe, tools, job, config.allowance)
         except (HeldElsewhereError, OutageError, UnusableSetupError) as told:
             pipe.send(told)
         except BaseException as error:  # noqa: BLE001 - polars' panics too; only its place is told, see _silence
@@ -256,7 +284,7 @@ def _tools(config: WorkerConfig) -> _Tools:
         now=utc_now,
         elapsed=elapsed,
         pause=lambda: _wait(_SECONDS_AFTER_CLAIM),
-        token=lambda: secrets.token_hex(4),
+        token=partial(next, tokens()),
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
     engine = make_engine(config.database_url, single=True)
@@ -264,14 +292,24 @@ def _tools(config: WorkerConfig) -> _Tools:
     return _Tools(importer=importer, holder=Holder(engine), format=config.format)
 
 
+def tokens() -> Iterator[str]:
+    """Texts that nobody else has, and that sort in the order in which they were made.
+
+    They end the ids of claims, and after a crash claims are taken up in the order of their ids.
+    """
+    for number in count():
+        yield f"{number:06}{secrets.token_hex(4)}"
+
+
 def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def _do(pipe: Connection, tools: _Tools, job: Job) -> None:
+def _do(pipe: Connection, tools: _Tools, job: Job, allowance: Allowance) -> None:
     try:
         for outcome in _outcomes(tools, job):
             pipe.send(outcome)
+            allow_cpu(allowance)
             if pipe.poll() and not isinstance(outcome, Imported | Refused | Superseded):
                 return  # those three are still to be archived
     except (SQLAlchemyError, OSError) as error:

@@ -298,7 +298,7 @@ class Imports(RuleBasedStateMachine):
             assert all(entry["archived_at"] for entry in ledger if entry["status"] != "quarantined")
             work = client.directory / WORK_DIRECTORY
             assert not work.exists() or list(work.iterdir()) == []
-            aside = list((client.directory / QUARANTINE_DIRECTORY).glob("*/[!w]*"))
+            aside = list((client.directory / QUARANTINE_DIRECTORY).glob("*/[!R]*"))
             assert len(aside) == [entry["status"] for entry in ledger].count("quarantined")
 
     def teardown(self) -> None:
