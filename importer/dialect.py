@@ -134,10 +134,10 @@ def refuse_if_not_text(head: bytes) -> None:
 
 
 def _alternates_with_nul(text: bytes) -> bool:
-    """Whether NULs are over a tenth of the bytes and over half of every other byte."""
+    """Whether NULs are over a tenth of the bytes, and over half of every other byte, but not of those between."""
     even, odd = text[::2], text[1::2]
-    is_mostly_nul = 2 * even.count(0) > len(even) or 2 * odd.count(0) > len(odd)
-    return 10 * text.count(0) > len(text) and is_mostly_nul
+    is_mostly_nul = [2 * half.count(0) > len(half) for half in (even, odd)]
+    return 10 * text.count(0) > len(text) and is_mostly_nul[0] != is_mostly_nul[1]
 
 
 def _count_of(wanted: bytes, text: bytes) -> int:

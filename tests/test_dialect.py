@@ -91,6 +91,7 @@ def test_nothing_but_white_space_is_an_empty_file(text: str) -> None:
         (b"\x1f\x8b\x08", "not_text"),
         (b"\xff\xfe\0\0a\0\0\0", "not_text"),
         (bytes(range(256)) * 2, "not_text"),
+        (bytes(100), "not_text"),
         ("unique_id,é".encode("utf-16-le"), "unmarked_utf16"),
         ("unique_id,é".encode("utf-16-be"), "unmarked_utf16"),
     ],

@@ -46,6 +46,10 @@ class House:
             "USERDROP_LOG_LEVEL": "debug",
         }
 
+    def change(self, **settings: str) -> None:
+        """Change settings: `change(MAX_FILE_MB="1")`."""
+        self._settings |= {f"USERDROP_{name}": value for name, value in settings.items()}
+
     def mails_through(self, smtp: SmtpServer) -> None:
         """Have mails sent through a server."""
         self._settings |= {

@@ -77,7 +77,7 @@ def decoded(data: bytes) -> tuple[str, str]:
 def _refuse_binary(data: bytes) -> None:
     head = data[:LOOKED_AT_BYTES]
     halves = (head[::2], head[1::2])
-    if head.count(0) * 10 > len(head) and any(half.count(0) * 2 > len(half) for half in halves):
+    if head.count(0) * 10 > len(head) and sum(half.count(0) * 2 > len(half) for half in halves) == 1:
         raise RefusedError(Refused(code="unmarked_utf16"))
     if sum(byte < 0x20 and byte not in b"\t\n\v\f\r" for byte in head) > max(32, len(head) // 100):
         raise RefusedError(Refused(code="not_text"))

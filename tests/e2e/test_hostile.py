@@ -1,0 +1,70 @@
+"""Files that attack: the service lives on, each is decided, and nothing of them is told where it should not be."""
+
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+
+from importer.model import shown_name
+from tests.e2e import files
+from tests.e2e.house import ADMIN_ADDRESS, CLIENT_ADDRESS, House
+from tests.generate.hostile import CELL, IMPORTED, LEFT, Hostile, hostile_things
+
+assert CELL == files.CANARY
+_MOST_PARENT_BYTES = 200 << 20
+
+
+@pytest.mark.parametrize(
+    "megabytes", [20, pytest.param(300, marks=[pytest.mark.full, pytest.mark.timeout(900)])], ids=["small", "large"]
+)
+def test_every_hostile_file_is_decided_and_the_service_lives_on(house: House, megabytes: int) -> None:
+    house.change(MAX_FILE_MB="512", DEFAULT_LOGIN_SOURCE="OPSCOM", FILE_SECONDS="120")
+    things = [*hostile_things(megabytes)]
+    for thing in things:
+        thing.make(house.upload / thing.name)
+    (house.upload / "good.csv").write_bytes(files.csv_of(files.good(999)).replace(b",kanari,", b",OPSCOM,"))
+    to_be_imported = sum(thing.becomes != LEFT for thing in things) + 1
+    with house.service() as service:
+        service.wait_for_event("upload_settled", nth=to_be_imported, timeout=120)
+        service.tick()
+        service.wait_for_event("batch_finished", timeout=600)
+        peak = _peak_bytes(service.process.pid)
+        assert service.terminate(30) == 0
+    house.once()
+    assert service.events("worker_died") == [], "no limit of the process was needed"
+    files_ = [thing for thing in things if thing.becomes != LEFT]
+    assert _what_became(house) == {shown_name(thing.name): _expected(thing) for thing in files_}
+    assert house.waiting() == sorted(thing.name for thing in things if thing not in files_)
+    (odd,) = service.events("alert_opened", kind="odd_file")
+    assert all(name in odd["detail"] for name in ("pipe.csv", "socket.csv", "link.csv"))
+    assert peak < _MOST_PARENT_BYTES
+    _admin_reads_no_cell(house)
+
+
+def _expected(thing: Hostile) -> tuple[str, str | None]:
+    return (IMPORTED, None) if thing.becomes == IMPORTED else ("refused", thing.becomes)
+
+
+def _what_became(house: House) -> dict[str, tuple[str, str | None]]:
+    ledger = {entry["file"]: (entry["status"], entry["refusal_code"]) for entry in house.imports()}
+    assert ledger.pop("good.csv") == (IMPORTED, None)
+    assert len(house.imports()) == len(ledger) + 1, "none came twice"
+    return ledger
+
+
+def _peak_bytes(pid: int) -> int:
+    """Most memory of a process. Source: proc_pid_status(5)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
+
+
+def _admin_reads_no_cell(house: House) -> None:
+    mails = [message_from_bytes(each, policy=policy.default) for each in house.mail_files()]
+    of_admin = [each for each in mails if each["To"] == ADMIN_ADDRESS]
+    assert of_admin
+    for mail in of_admin:
+        body = mail.get_body(("plain",))
+        assert body is not None
+        text = body.get_content().replace(CLIENT_ADDRESS, "").replace(ADMIN_ADDRESS, "")
+        assert CELL not in text, text
