@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
@@ -25,6 +26,17 @@ def obeying_file_modes() -> Iterator[None]:
     finally:
         sets[0] = before
         _call("capset", sets)
+
+
+@contextmanager
+def mode(path: Path, mode_: int) -> Iterator[None]:
+    """A file or directory with another mode; for asynchronous tests, too."""
+    before = path.stat().st_mode
+    path.chmod(mode_)
+    try:
+        yield
+    finally:
+        path.chmod(before)
 
 
 def _call(name: str, sets: "ctypes.Array[ctypes.c_uint32]") -> None:

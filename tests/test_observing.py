@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent
 
+from tests.rights import mode, obeying_file_modes
 from watcher.observing import MOST_MARKS, DirectoryWatch, Marks, _Marker
+from watcher.supervision import Faulted
 
 BOUND = 20
 
@@ -22,7 +24,8 @@ class Watching:
         self.changed = asyncio.Event()
         self.wakes = 0
         self.marks = Marks()
-        self.watch = DirectoryWatch(directory, self._wake)
+        self.told = asyncio.Event()
+        self.watch = DirectoryWatch(directory, self._wake, self.told.set)
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -115,7 +118,7 @@ async def test_a_directory_behind_a_link_is_watched(tmp_path: Path, upload: Path
     watching.watch.start()
     (upload / "a.csv").touch()
     await watching.until(lambda marks: "a.csv" in marks.names)
-    assert watching.watch.is_healthy()
+    assert watching.watch.fault() is None
     await watching.watch.stop()
 
 
@@ -123,22 +126,44 @@ async def test_a_missing_directory_cannot_be_watched(tmp_path: Path) -> None:
     watching = Watching(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError):
         watching.watch.start()
-    assert not watching.watch.is_healthy()
     await watching.watch.stop()
 
 
-async def test_a_watch_is_healthy_from_its_start_to_its_end(upload: Path) -> None:
-    watch = Watching(upload).watch
-    assert not watch.is_healthy()
-    watch.start()
-    assert watch.is_healthy()
-    await watch.stop()
-    assert not watch.is_healthy()
+async def test_a_directory_that_may_not_be_read_cannot_be_watched(upload: Path) -> None:
+    watching = Watching(upload)
+    with mode(upload, 0), obeying_file_modes(), pytest.raises(PermissionError):
+        watching.watch.start()
 
 
-async def test_a_watch_is_unhealthy_when_its_directory_is_removed(upload: Path, watching: Watching) -> None:
+async def test_a_canary_is_heard_once_and_marks_nothing(upload: Path, watching: Watching) -> None:
+    assert not watching.watch.has_heard()
+    watching.watch.send_canary()
+    await asyncio.wait_for(watching.told.wait(), BOUND)
+    assert watching.watch.has_heard()
+    assert not watching.watch.has_heard()
+    (upload / "a.csv").touch()
+    marks = await watching.until(lambda marks: "a.csv" in marks.names)
+    assert marks.names == {"a.csv"}
+    assert os.listdir(upload) == ["a.csv"]  # noqa: PTH208 - a short look
+
+
+async def test_a_canary_in_a_directory_that_may_not_be_written_is_an_error(upload: Path, watching: Watching) -> None:
+    with mode(upload, 0o500), obeying_file_modes(), pytest.raises(PermissionError):
+        watching.watch.send_canary()
+
+
+async def test_a_queue_of_the_kernel_that_was_full_is_a_fault_until_the_next_start(watching: Watching) -> None:
+    logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; filesystem events were lost")
+    await asyncio.wait_for(watching.told.wait(), BOUND)
+    assert watching.watch.fault() == Faulted("there were more events than the kernel keeps")
+    await watching.watch.stop()
+    watching.watch.start()
+    assert watching.watch.fault() is None
+
+
+async def test_a_watch_has_a_fault_when_its_directory_is_removed(upload: Path, watching: Watching) -> None:
     shutil.rmtree(upload)
-    assert not watching.watch.is_healthy()
+    assert watching.watch.fault() == Faulted("No such file or directory", is_told=True)
 
 
 def _replace(directory: Path, away: Path) -> None:
@@ -146,24 +171,24 @@ def _replace(directory: Path, away: Path) -> None:
     directory.mkdir()
 
 
-async def test_a_watch_is_unhealthy_when_its_directory_is_replaced(
+async def test_a_watch_has_a_fault_when_its_directory_is_replaced(
     tmp_path: Path, upload: Path, watching: Watching
 ) -> None:
     _replace(upload, tmp_path / "away")
-    assert not watching.watch.is_healthy()
+    assert watching.watch.fault() == Faulted("the directory is another one than before")
 
 
 async def test_a_watch_can_be_started_anew(tmp_path: Path, upload: Path, watching: Watching) -> None:
     _replace(upload, tmp_path / "away")
     await watching.watch.stop()
     watching.watch.start()
-    assert watching.watch.is_healthy()
+    assert watching.watch.fault() is None
     (upload / "a.csv").touch()
     await watching.until(lambda marks: "a.csv" in marks.names)
 
 
 def test_too_many_marks_become_the_wish_for_a_scan() -> None:
-    marker = _Marker(lambda: None)
+    marker = _Marker(lambda: None, lambda: None)
     for number in range(MOST_MARKS + 10):
         marker.dispatch(FileCreatedEvent(f"/upload/{number}.csv"))
     marks = marker.drain()
@@ -174,7 +199,7 @@ def test_too_many_marks_become_the_wish_for_a_scan() -> None:
 
 def test_the_loop_is_woken_once_until_the_marks_are_drained() -> None:
     wakes: list[None] = []
-    marker = _Marker(lambda: wakes.append(None))
+    marker = _Marker(lambda: wakes.append(None), lambda: None)
     for number in range(100):
         marker.dispatch(FileMovedEvent(f"/upload/{number}.tmp", f"/upload/{number}.csv"))
     assert len(wakes) == 1
@@ -191,7 +216,7 @@ def test_an_event_that_cannot_be_noted_asks_for_a_scan_and_does_not_end_the_thre
 
     broken = Broken("")
     broken.src_path = 7  # type: ignore[assignment]
-    marker = _Marker(lambda: None)
+    marker = _Marker(lambda: None, lambda: None)
     with caplog.at_level(logging.ERROR):
         marker.dispatch(broken)
     assert marker.drain().everything

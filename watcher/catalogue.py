@@ -49,13 +49,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             level="info", fields=("why",), meaning="a signal was received; the file in hand is finished"
         ),
         "service_stopped": Event(level="info", fields=(), meaning="the service has ended"),
-        "watch_started": Event(
-            level="info", fields=("client", "directory"), meaning="events of the upload directory are received"
-        ),
-        "watch_lost": Event(
-            level="warning",
-            fields=("client",),
-            meaning="the watch has died or the directory is another one; a new watch is made and all is scanned",
+        "watch_changed": Event(
+            level="info",
+            fields=("client", "from", "to", "why"),
+            meaning="how new files are found: `live` by events; `starting`, `deaf`, `rebuilding` and `scanning_only` "
+            "by scans every few seconds",
         ),
         "server_log_unreadable": Event(
             level="warning", fields=("error",), meaning="vsftpd's log cannot be read; uploads wait the long quiet time"

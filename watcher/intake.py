@@ -5,7 +5,9 @@ until it is given back (`release`).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,16 +20,20 @@ from notifier.model import AlertKind
 from watcher.batching import groups, next_tick, seconds_to_tick
 from watcher.evidence import look_at
 from watcher.model import Group, Sighting, Upload
-from watcher.observing import DirectoryWatch
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
 from watcher.settling import Held, Patience, Settled, Waiting, Watched, decide, look
+from watcher.watching import Supervisor
 
 LONGEST_WAIT_SECONDS = 30.0
 """The wait for a tick is worked out anew at least this often, because the wall clock may jump."""
 LOG_POLL_SECONDS = 1.0
-DEAF_SCAN_SECONDS = 5.0
-"""How often the directory is scanned while no events come from it."""
+SCAN_SECONDS = 5.0
+"""How often the directory is scanned while its events cannot be relied on."""
+SCAN_SHARE = 0.25
+"""How much of the time such scans may take, where a directory is large or slow."""
+LOOKS_AT_ONCE = 500
+"""How many files are looked at before others have their turn in the event loop."""
 
 log = structlog.get_logger()
 
@@ -73,7 +79,8 @@ class Intake:
         self._hand_on = hand_on
         self._hold = hold
         self._awake = asyncio.Event()
-        self._watch: DirectoryWatch | None = None
+        self._watch = Supervisor(client=client, directory=directory, elapsed=elapsed, alerts=alerts, changed=self.wake)
+        self._scan_at = elapsed()
         self._watched: dict[str, Watched] = {}
         self._deadlines: dict[str, float] = {}
         self._settled: dict[str, Upload] = {}
@@ -115,31 +122,43 @@ class Intake:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Watch until `stopping`."""
-        await self._rescan()
-        while not stopping.is_set():
-            await self._sleep(self._seconds_to_tick())
-            if stopping.is_set():
-                break
-            await self._look_again()
-            if self._tick_asked or self._seconds_to_tick() <= 0:
-                await self._tick()
+        async with self._supervised():
+            await self._rescan()
+            while not stopping.is_set():
+                await self._sleep(self._seconds_to_tick())
+                if stopping.is_set():
+                    break
+                await self._look_again()
+                if self._tick_asked or self._seconds_to_tick() <= 0:
+                    await self._tick()
         await self.close()
 
     async def settle(self, stopping: asyncio.Event) -> None:
         """Wait out the quiet time of what lies in the directory now, then have one tick."""
-        await self._rescan()
-        while self._deadlines and not stopping.is_set():
-            await self._sleep()
-            await self._look_again()
-        if not stopping.is_set():
-            await self._tick()
+        async with self._supervised():
+            await self._rescan()
+            while self._deadlines and not stopping.is_set():
+                await self._sleep()
+                await self._look_again()
+            if not stopping.is_set():
+                await self._tick()
 
     async def close(self) -> None:
         """End the watch."""
-        if self._watch is not None:
-            await self._watch.stop()
+        await self._watch.close()
         if self._verdicts is not None:
             self._verdicts.close()
+
+    @asynccontextmanager
+    async def _supervised(self) -> AsyncIterator[None]:
+        """Keep the watch meanwhile; it is armed before the block begins, so that a scan then misses nothing."""
+        ending = asyncio.Event()
+        await self._watch.step()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch.run(ending))
+            yield
+            ending.set()
+            self._watch.wake()
 
     def _seconds_to_tick(self) -> float:
         return seconds_to_tick(self._now(), self._next_tick, self._interval, self._elapsed() - self._last_tick)
@@ -150,8 +169,8 @@ class Intake:
             waits.append(min(self._deadlines.values()) - self._elapsed())
         if self._deadlines and self._verdicts is not None:
             waits.append(LOG_POLL_SECONDS)
-        if self._watch is None:
-            waits.append(DEAF_SCAN_SECONDS)
+        if not self._watch.is_live:
+            waits.append(self._scan_at - self._elapsed())
         try:
             async with asyncio.timeout(max(0.0, min(waits))):
                 await self._awake.wait()
@@ -163,8 +182,12 @@ class Intake:
         self._tick_asked = False
         self._last_tick = self._elapsed()
         self._next_tick = next_tick(self._now(), self._interval)
+        self._watch.wake()
         await self._rescan()
-        batch = groups(self._settled.values())
+        if self._watch.unwritable is not None:  # nothing can be claimed; what is settled waits for a later tick
+            self._hand_on([])
+            return
+        batch = await asyncio.to_thread(groups, [*self._settled.values()])
         self._handed_on |= self._settled.keys()
         for name in self._settled:
             self._watched.pop(name, None)
@@ -172,12 +195,9 @@ class Intake:
         self._hand_on(batch)
 
     async def _look_again(self) -> None:
-        if self._watch is None:
-            await self._rescan()
-            return
         marks = self._watch.drain()
         self._renamed |= {name for name in marks.renamed if is_candidate(name)}
-        if marks.everything:
+        if marks.everything or (not self._watch.is_live and self._elapsed() >= self._scan_at):
             await self._rescan()
             return
         now = self._elapsed()
@@ -190,7 +210,7 @@ class Intake:
         return released
 
     async def _rescan(self) -> None:
-        await self._keep_watching()
+        started = self._elapsed()
         found = await self._scanned()
         there = set() if found is None else set(found.candidates)
         for name in (self._watched.keys() | self._not_taken.keys()) - there:
@@ -198,23 +218,8 @@ class Intake:
         if found is not None:
             await self._look_at(found.candidates)
             self._tell_odd(sorted([*found.odd, *self._refused(NotTakenWhy.NOT_A_PLAIN_FILE)]))
-
-    async def _keep_watching(self) -> None:
-        if self._watch is not None and self._watch.is_healthy():
-            return
-        if self._watch is not None:
-            log.warning("watch_lost", client=self._client)
-            await self._watch.stop()
-        self._watch = None
-        watch = DirectoryWatch(self._directory, self.wake)
-        try:
-            watch.start()
-        except OSError as error:
-            self._alerts.open(AlertKind.WATCH, self._client, error.strerror or type(error).__name__)
-            return
-        self._watch = watch
-        self._alerts.resolve(AlertKind.WATCH, self._client)
-        log.info("watch_started", client=self._client, directory=str(self._directory))
+        ended = self._elapsed()
+        self._scan_at = ended + max(SCAN_SECONDS, (ended - started) / SCAN_SHARE)
 
     async def _scanned(self) -> Scan | None:
         try:
@@ -222,7 +227,10 @@ class Intake:
         except OSError as error:
             self._alerts.open(AlertKind.UPLOAD_DIRECTORY, self._client, error.strerror or type(error).__name__)
             return None
-        self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY, self._client)
+        if self._watch.unwritable is None:
+            self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY, self._client)
+        else:
+            self._alerts.open(AlertKind.UPLOAD_DIRECTORY, self._client, f"not writable: {self._watch.unwritable}")
         return found
 
     def _tell_odd(self, odd: list[str]) -> None:
@@ -234,16 +242,24 @@ class Intake:
     async def _look_at(self, names: Iterable[str]) -> None:
         wanted = {name for name in (*names, *await self._logged()) if is_candidate(name)} - self._handed_on
         there = wanted | self._watched.keys() | self._handed_on
-        looks = await asyncio.to_thread(lambda: [(name, look_at(self._directory, name)) for name in sorted(wanted)])
-        for name, seen in looks:
-            if isinstance(seen, Sighting):
-                self._not_taken.pop(name, None)
-                self._apply(self._with_hints(seen, there))
-            else:
-                self._forget(name)
-                self._renamed.discard(name)
-                self._not_taken |= {} if seen is NotTakenWhy.GONE else {name: seen}
+        ordered = await asyncio.to_thread(sorted, wanted)
+        for first in range(0, len(ordered), LOOKS_AT_ONCE):
+            for name, seen in await asyncio.to_thread(self._looks, ordered[first : first + LOOKS_AT_ONCE]):
+                self._see(name, seen, there)
         self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))
+
+    def _looks(self, names: Sequence[str]) -> list[tuple[str, Sighting | NotTakenWhy]]:
+        return [(name, look_at(self._directory, name)) for name in names]
+
+    def _see(self, name: str, seen: Sighting | NotTakenWhy, there: AbstractSet[str]) -> None:
+        if isinstance(seen, Sighting):
+            self._not_taken.pop(name, None)
+            self._apply(self._with_hints(seen, there))
+        else:
+            self._forget(name)
+            self._renamed.discard(name)
+            if seen is not NotTakenWhy.GONE:
+                self._not_taken[name] = seen
 
     def _refused(self, why: NotTakenWhy) -> list[str]:
         return [name for name, its in self._not_taken.items() if its is why]
@@ -264,13 +280,14 @@ class Intake:
             log.warning("server_log_unreadable", error=error.strerror)
             return []
 
-    def _with_hints(self, seen: Sighting, there: set[str]) -> Sighting:
+    def _with_hints(self, seen: Sighting, there: AbstractSet[str]) -> Sighting:
         came_by_rename = seen.name in self._renamed
         self._renamed.discard(seen.name)
         verdict = None
         if self._verdicts is not None:
             verdict = self._verdicts.take(seen.name, seen.content.size, there)
-        return replace(seen, came_by_rename=came_by_rename, verdict=verdict)
+        is_locked = None if self._watch.is_remote and not seen.is_locked else seen.is_locked
+        return replace(seen, came_by_rename=came_by_rename, verdict=verdict, is_locked=is_locked)
 
     def _apply(self, seen: Sighting) -> None:
         before = self._watched.get(seen.name)

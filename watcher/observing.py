@@ -5,8 +5,10 @@ fraction of a second and bounded memory (measured; a wake-up for each event cost
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,8 +27,16 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from watcher.supervision import Faulted
+
 MOST_MARKS = 50_000
 """Above this many names a scan is cheaper than a list."""
+
+CANARY = ".userdrop-canary-"
+"""How the names of files begin that are made just to hear of them; other nodes' canaries are not heeded either."""
+
+_OVERFLOWS = logging.getLogger("watchdog.observers.inotify_c")
+"""Where watchdog says that the kernel's queue was full; it tells nobody else."""
 
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
@@ -55,57 +65,86 @@ class Marks:
 class _Marker(FileSystemEventHandler):
     """Runs in watchdog's thread, where an exception would end all watching in silence."""
 
-    def __init__(self, wake: Callable[[], object]) -> None:
+    def __init__(self, wake: Callable[[], object], heard: Callable[[], object]) -> None:
         self._wake = wake
+        self._heard = heard
         self._lock = threading.Lock()
         self._marks = Marks()
         self._is_awake = False
+        self.canary = ""
 
     def dispatch(self, event: FileSystemEvent) -> None:
         try:
             self._mark(event)
         except Exception:
             logging.getLogger(__name__).exception("an event could not be noted")
-            self._mark_everything()
+            self.mark_everything()
 
     def drain(self) -> Marks:
         with self._lock:
             marks, self._marks, self._is_awake = self._marks, Marks(), False
         return marks
 
+    def mark_everything(self) -> None:
+        with self._lock:
+            self._marks = Marks(everything=True)
+        self._wake()
+
     def _mark(self, event: FileSystemEvent) -> None:
+        name = _name(event.src_path)
+        if name.startswith(CANARY):
+            self._hear(name)
+            return
         renamed = _name(event.dest_path) if isinstance(event, FileMovedEvent) else ""
         with self._lock:
             if len(self._marks.names) >= MOST_MARKS:
                 self._marks = Marks(everything=True)
             else:
-                self._marks.names.add(_name(event.src_path))
+                self._marks.names.add(name)
                 self._marks.names |= {renamed} if renamed else set()
                 self._marks.renamed |= {renamed} if renamed else set()
             must_wake, self._is_awake = not self._is_awake, True
         if must_wake:
             self._wake()
 
-    def _mark_everything(self) -> None:
-        with self._lock:
-            self._marks = Marks(everything=True)
-        self._wake()
+    def _hear(self, name: str) -> None:
+        if name == self.canary:
+            self.canary = ""
+            self._heard()
+
+
+class _OverflowHandler(logging.Handler):
+    """Runs in watchdog's thread, when it logs."""
+
+    def __init__(self, noted: Callable[[], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._noted = noted
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "overflow" in record.getMessage():
+            self._noted()
 
 
 class DirectoryWatch:
-    """A watch on one directory, on a thread of its own.
+    """A watch on one directory, on threads of its own.
 
     Args:
         directory: what to watch; links are resolved, because watchdog is deaf on them.
         changed: called in the event loop when there is something to drain.
+        told: called in the event loop when a canary was heard, or events were lost.
     """
 
-    def __init__(self, directory: Path, changed: Callable[[], None]) -> None:
+    def __init__(self, directory: Path, changed: Callable[[], None], told: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         self._directory = directory
-        self._marker = _Marker(partial(loop.call_soon_threadsafe, changed))
+        self._call = loop.call_soon_threadsafe
+        self._told = told
+        self._marker = _Marker(partial(loop.call_soon_threadsafe, changed), partial(self._call, self._hear))
+        self._overflows = _OverflowHandler(partial(self._call, self._overflow))
         self._observer: BaseObserver | None = None
         self._identity: tuple[int, int] | None = None
+        self._has_overflowed = False
+        self._has_heard = False
 
     def start(self) -> None:
         """Begin to watch.
@@ -115,39 +154,83 @@ class DirectoryWatch:
         """
         real = self._directory.resolve(strict=True)
         self._identity = _identity(real)
+        with os.scandir(real):  # watchdog passes over EACCES in silence
+            pass
+        self._has_overflowed = False
         observer = Observer()
-        observer.schedule(self._marker, str(real), recursive=False, event_filter=_EVENTS)
-        observer.start()
+        try:
+            observer.schedule(self._marker, str(real), recursive=False, event_filter=_EVENTS)
+            observer.start()
+        except OSError:
+            observer.stop()  # its thread that reads events lives already
+            raise
+        _OVERFLOWS.addHandler(self._overflows)
         self._observer = observer
 
     def drain(self) -> Marks:
         """What has changed since the last call."""
         return self._marker.drain()
 
-    def is_healthy(self) -> bool:
-        """Whether all threads live and the directory is still the one that is watched."""
+    def mark_everything(self) -> None:
+        """Have the whole directory looked at."""
+        self._marker.mark_everything()
+
+    def fault(self) -> Faulted | None:
+        """Why events of the directory cannot come, or some were lost; None while there is no watch either."""
         observer = self._observer
-        if observer is None or not observer.is_alive() or not all(each.is_alive() for each in observer.emitters):
-            return False
+        if observer is None:
+            return None
         try:
-            return _identity(self._directory.resolve(strict=True)) == self._identity
-        except OSError:
-            return False
+            if _identity(self._directory.resolve(strict=True)) != self._identity:
+                return Faulted("the directory is another one than before")
+        except OSError as error:
+            return Faulted(error.strerror or type(error).__name__, is_told=True)
+        if not observer.is_alive() or not all(each.is_alive() for each in observer.emitters):
+            return Faulted("one of its threads has ended")
+        return Faulted("there were more events than the kernel keeps") if self._has_overflowed else None
+
+    def send_canary(self) -> None:
+        """Make and remove a hidden file, for `has_heard` to tell.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        self._has_heard = False
+        name = f"{CANARY}{secrets.token_hex(8)}"
+        self._marker.canary = name
+        path = self._directory / name
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        path.unlink()
+
+    def has_heard(self) -> bool:
+        """Whether the last canary was heard; told once."""
+        heard, self._has_heard = self._has_heard, False
+        return heard
 
     async def stop(self) -> None:
         """End the watch; it can be started anew."""
         observer, self._observer = self._observer, None
+        _OVERFLOWS.removeHandler(self._overflows)
         if observer is not None:
             await asyncio.to_thread(_end, observer)
 
+    def _hear(self) -> None:
+        self._has_heard = True
+        self._told()
+
+    def _overflow(self) -> None:
+        self._has_overflowed = True
+        self._told()
+
 
 def _end(observer: BaseObserver) -> None:
-    observer.stop()
-    observer.join(timeout=10)
+    with contextlib.suppress(RuntimeError):  # a thread that never started cannot be waited for
+        observer.stop()
+        observer.join(timeout=10)
 
 
 def _name(path: bytes | str) -> str:
-    return Path(os.fsdecode(path)).name
+    return os.path.basename(os.fsdecode(path))  # noqa: PTH119 - a Path costs as much as the rest of a mark
 
 
 def _identity(path: Path) -> tuple[int, int]:

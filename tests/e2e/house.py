@@ -14,9 +14,12 @@ from tests.servers.ftps import FtpsServer
 from tests.servers.service import RUN, Event, Service, running_service
 from tests.servers.smtp import SmtpServer
 from watcher.catalogue import EVENTS
+from watcher.observing import CANARY as CANARY_FILE
 
 CLIENT_ADDRESS = f"failed@{CANARY}.example"
 ADMIN_ADDRESS = f"admin@{CANARY}.example"
+
+OWN_NAMES = {"bak", ".importing"}
 
 Record = dict[str, Any]
 
@@ -83,7 +86,7 @@ class House:
         """
         with running_service(*arguments, env=self._settings, cwd=self.root, command=command) as service:
             if ready:
-                service.wait_for_event("watch_started")
+                service.wait_for_event("watch_changed", to="live")
             yield service
         _judge_log(service)
 
@@ -142,7 +145,11 @@ class House:
 
     def waiting(self) -> list[str]:
         """The names in the upload directory that are neither bak nor the service's own."""
-        return sorted(path.name for path in self.upload.iterdir() if path.name not in {"bak", ".importing"})
+        return sorted(
+            path.name
+            for path in self.upload.iterdir()
+            if path.name not in OWN_NAMES and not path.name.startswith(CANARY_FILE)
+        )
 
     def claimed(self) -> list[Path]:
         """What lies in the service's working directories."""

@@ -1,0 +1,197 @@
+"""The one coroutine that owns the watch on a directory, and does what `watcher.supervision` decides."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+import structlog
+
+from notifier.alerts import Alerts
+from notifier.model import AlertKind
+from watcher.mounts import file_system, hears_other_hosts
+from watcher.observing import DirectoryWatch, Marks
+from watcher.supervision import (
+    Alert,
+    Build,
+    Built,
+    Event,
+    Heard,
+    Mute,
+    NotBuilt,
+    Order,
+    Passed,
+    Publish,
+    Resolve,
+    Scan,
+    SendCanary,
+    Supervision,
+    Unhearable,
+    advance,
+    is_live,
+    next_look,
+)
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+_CURES = {
+    errno.EMFILE: "the limit of inotify instances or of open files is reached; raise the sysctl"
+    " fs.inotify.max_user_instances, or the unit's LimitNOFILE",
+    errno.ENOSPC: "the limit of inotify watches is reached; raise the sysctl fs.inotify.max_user_watches",
+    errno.ENOMEM: "the limit of inotify watches is reached; raise the sysctl fs.inotify.max_user_watches",
+}
+_OF_THE_DIRECTORY = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ESTALE, errno.EIO}
+"""A scan of it fails as well."""
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Keeps a watch on a client's directory.
+
+    Args:
+        client: whose directory it is.
+        directory: where uploads appear.
+        elapsed: monotonic seconds.
+        alerts: the administrator's.
+        changed: called in the event loop when there is something to drain, or the state has changed.
+        mountinfo: tells the type of the directory's file system.
+
+    Attributes:
+        is_remote: whether other hosts may write to the directory, whose events and locks do not show here.
+        unwritable: why nothing can be made in the directory; None where that is possible, or was not tried.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: str,
+        directory: Path,
+        elapsed: Callable[[], float],
+        alerts: Alerts,
+        changed: Callable[[], None],
+        mountinfo: Path = MOUNTINFO,
+    ) -> None:
+        self._client = client
+        self._directory = directory
+        self._elapsed = elapsed
+        self._alerts = alerts
+        self._changed = changed
+        self._mountinfo = mountinfo
+        self._awake = asyncio.Event()
+        self._known = Supervision(build_at=elapsed())
+        self._watch: DirectoryWatch | None = None
+        self.is_remote = False
+        self.unwritable: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether events tell of every change."""
+        return is_live(self._known)
+
+    def wake(self) -> None:
+        """Look at the watch now, or see that it is to end."""
+        self._awake.set()
+
+    def drain(self) -> Marks:
+        """What has changed since the last call."""
+        return Marks() if self._watch is None else self._watch.drain()
+
+    async def run(self, ending: asyncio.Event) -> None:
+        """Keep the watch until `ending` is set and `wake` was called."""
+        try:
+            while not ending.is_set():
+                await self.step()
+                await self.wait()
+        finally:
+            await self.close()
+
+    async def wait(self) -> None:
+        """Return when there is something to do."""
+        now = self._elapsed()
+        try:
+            async with asyncio.timeout(max(0.0, next_look(self._known, now) - now)):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+        self._awake.clear()
+
+    async def step(self) -> None:
+        """Do what is to be done now."""
+        events: list[Event] = [self._observed(), Passed()]
+        while events:
+            self._known, orders = advance(self._known, events.pop(0), self._elapsed())
+            for order in orders:
+                answer = await self._obey(order)
+                if answer is not None:
+                    events.insert(0, answer)
+
+    async def close(self) -> None:
+        """End the watch."""
+        if self._watch is not None:
+            await self._watch.stop()
+
+    def _observed(self) -> Event:
+        if self._watch is None:
+            return Passed()
+        return self._watch.fault() or (Heard() if self._watch.has_heard() else Passed())
+
+    async def _obey(self, order: Order) -> Event | None:
+        match order:
+            case Build():
+                return await self._build()
+            case SendCanary():
+                return await self._send_canary()
+            case Scan():
+                if self._watch is not None:
+                    self._watch.mark_everything()
+            case Publish(before, after, why):
+                log.info("watch_changed", client=self._client, why=why, **{"from": before.value, "to": after.value})
+                self._changed()
+            case Alert(why):
+                self._alerts.open(AlertKind.WATCH, self._client, why)
+            case Resolve():
+                self._alerts.resolve(AlertKind.WATCH, self._client)
+            case _:
+                assert_never(order)
+        return None
+
+    async def _build(self) -> Built | NotBuilt | Unhearable:
+        await self.close()
+        self._watch = self._watch or DirectoryWatch(self._directory, self._changed, self.wake)
+        try:
+            type_ = await asyncio.to_thread(self._file_system)
+            self.is_remote = not hears_other_hosts(type_)
+            if self.is_remote:
+                await self._send_canary()  # nobody listens, but it shows whether files can be made
+                return Unhearable(f"on {type_} nothing is heard of other hosts")
+            await asyncio.to_thread(self._watch.start)
+        except (OSError, RuntimeError) as error:  # RuntimeError: there can be no more threads
+            return _not_built(error)
+        return Built()
+
+    def _file_system(self) -> str:
+        real = self._directory.resolve(strict=True)
+        return file_system(os.fsdecode(self._mountinfo.read_bytes()), real)
+
+    async def _send_canary(self) -> Mute | None:
+        if self._watch is None:
+            return None
+        try:
+            await asyncio.to_thread(self._watch.send_canary)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            self.unwritable = why if error.errno in _NOT_WRITABLE else None
+            return Mute(why)
+        self.unwritable = None
+        return None
+
+
+def _not_built(error: OSError | RuntimeError) -> NotBuilt:
+    if isinstance(error, RuntimeError):
+        return NotBuilt("the limit of threads is reached; raise the unit's TasksMax")
+    why = _CURES.get(error.errno or 0) or error.strerror or type(error).__name__
+    return NotBuilt(why, is_told=error.errno in _OF_THE_DIRECTORY)
