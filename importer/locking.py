@@ -2,12 +2,15 @@
 
 import errno
 import fcntl
+import os
 import struct
+from pathlib import Path
 
 _F_OFD_GETLK = 36
 _NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _FLOCK = "@hhqqi4x"
 """struct flock on 64-bit Linux: type, whence, start, length, pid."""
+_PROC_LOCKS = Path("/proc/locks")
 
 
 def is_being_written(descriptor: int) -> bool | None:
@@ -28,3 +31,25 @@ def is_being_written(descriptor: int) -> bool | None:
             return None
         raise
     return bool(answer[0] != fcntl.F_UNLCK)
+
+
+def seems_being_written(status: os.stat_result) -> bool | None:
+    """The same for a file that may not be opened: True, or None where that cannot be known.
+
+    The kernel's list leaves out what processes of other PID namespaces hold, so that it proves no file to be free.
+
+    Raises:
+        OSError: there is no such list.
+    """
+    return is_in_locks(_PROC_LOCKS.read_text(), status.st_dev, status.st_ino) or None
+
+
+def is_in_locks(locks: str, device: int, inode: int) -> bool:
+    """Whether the text of /proc/locks tells of a write lock of fcntl(2) on a file. Source: proc_locks(5)."""
+    file = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
+    return any(_is_write_lock(line.split(), file) for line in locks.splitlines())
+
+
+def _is_write_lock(fields: list[str], file: str) -> bool:
+    """Of `1: POSIX ADVISORY WRITE 4711 fe:01:131 0 EOF`; somebody who still waits for a lock has `->` before POSIX."""
+    return len(fields) == 8 and fields[1] in {"POSIX", "OFDLCK"} and fields[3] == "WRITE" and fields[5] == file

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from importer.locking import is_in_locks
 from importer.model import NotTakenWhy
 from tests.rights import obeying_file_modes
 from watcher.evidence import look_at
@@ -154,6 +155,46 @@ def test_a_file_that_may_not_be_read_is_unreadable(file: Path) -> None:
     file.chmod(0)
     with obeying_file_modes():
         assert look_at(file.parent, "a.csv") is NotTakenWhy.UNREADABLE
+
+
+def test_a_file_that_may_not_be_read_is_seen_while_somebody_writes_into_it(file: Path) -> None:
+    with holder(file, "LOCK_EX") as other:
+        file.chmod(0)
+        with obeying_file_modes():
+            assert seen(file.parent).is_locked
+            other.communicate()
+            assert look_at(file.parent, "a.csv") is NotTakenWhy.UNREADABLE
+
+
+LOCKS = """\
+1: POSIX  ADVISORY  WRITE 4711 fe:01:131 0 EOF
+2: POSIX  ADVISORY  READ 4711 fe:01:132 0 EOF
+3: FLOCK  ADVISORY  WRITE 4711 fe:01:133 0 EOF
+4: OFDLCK ADVISORY  WRITE -1 00:1c:134 0 EOF
+5: POSIX  ADVISORY  READ 4711 fe:01:135 0 EOF
+5: -> POSIX  ADVISORY  WRITE 4712 fe:01:135 0 EOF
+6: LEASE  ACTIVE    WRITE 4711 fe:01:136 0 EOF
+a line that is none
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "inode", "is_locked"),
+    [
+        ((254, 1), 131, True),
+        ((254, 1), 13, False),
+        ((254, 2), 131, False),
+        ((254, 1), 132, False),
+        ((254, 1), 133, False),
+        ((0, 28), 134, True),
+        ((254, 1), 135, False),
+        ((254, 1), 136, False),
+    ],
+)
+def test_the_kernel_s_list_tells_write_locks_by_device_and_inode(
+    device: tuple[int, int], inode: int, *, is_locked: bool
+) -> None:
+    assert is_in_locks(LOCKS, os.makedev(*device), inode) == is_locked
 
 
 def test_a_file_in_a_directory_that_may_not_be_entered_is_unreadable(file: Path) -> None:

@@ -393,6 +393,57 @@ async def test_a_verdict_is_not_given_to_another_file_when_one_of_them_is_being_
     assert await logged.tick() == []
 
 
+async def test_an_upload_whose_end_is_not_in_a_log_that_tells_of_others_is_held_and_told_once(logged: Desk) -> None:
+    logged.logs("OK", "/earlier.csv")
+    await logged.scan()
+    logged.put("a.csv")
+    for _ in range(3):
+        await logged.settle()
+        assert await logged.tick() == []
+    assert [seen.name for seen in logged.held] == ["a.csv"]
+    logged.logs("OK", "/a.csv")
+    await logged.look()
+    assert await logged.tick() == ["a.csv"], "the line came late"
+
+
+async def test_in_a_log_that_has_told_of_no_upload_here_silence_means_nothing(logged: Desk) -> None:
+    logged.logs("OK", "/elsewhere/earlier.csv")
+    logged.put("a.csv")
+    await logged.settle()
+    assert await logged.tick() == ["a.csv"]
+
+
+async def test_silence_means_nothing_where_lines_may_have_been_lost_since_the_file_came(logged: Desk) -> None:
+    assert logged.log is not None
+    for _ in range(3):
+        logged.logs("OK", "/earlier.csv")
+    await logged.scan()
+    logged.put("a.csv")
+    await logged.scan()
+    logged.log.write_bytes(b"")
+    await logged.scan()
+    await logged.settle()
+    assert await logged.tick() == ["a.csv"]
+    logged.put("b.csv")
+    logged.seconds += 1
+    await logged.settle()
+    assert await logged.tick() == []
+
+
+async def test_what_was_released_untouched_keeps_what_the_log_said_of_it(logged: Desk) -> None:
+    await logged.scan()
+    logged.put("a.csv")
+    logged.logs("OK", "/a.csv")
+    await logged.scan()
+    logged.seconds += PATIENCE.proven
+    for _ in range(3):
+        assert await logged.tick() == ["a.csv"]
+        logged.intake.release(["a.csv"])
+        await logged.look()
+        logged.seconds += PATIENCE.proven
+    assert logged.held == []
+
+
 async def test_a_log_that_cannot_be_read_costs_only_time(upload: Path, tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     desk = Desk(upload, log=tmp_path / "log")

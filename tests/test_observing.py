@@ -80,10 +80,14 @@ async def test_a_rename_marks_both_names_and_says_which_is_new(upload: Path, wat
     assert marks.renamed == {"a.csv"}
 
 
-async def test_a_file_moved_in_from_outside_is_marked(tmp_path: Path, upload: Path, watching: Watching) -> None:
+async def test_a_file_moved_in_from_outside_is_marked_as_renamed(
+    tmp_path: Path, upload: Path, watching: Watching
+) -> None:
     (tmp_path / "outside").touch()
     (tmp_path / "outside").rename(upload / "a.csv")
-    await watching.until(lambda marks: "a.csv" in marks.names)
+    marks = await watching.until(lambda marks: "a.csv" in marks.names)
+    assert marks.renamed == {"a.csv"}
+    assert marks.names == {"a.csv"}
 
 
 async def test_a_file_moved_out_or_removed_is_marked(tmp_path: Path, upload: Path, watching: Watching) -> None:

@@ -1,6 +1,7 @@
 """vsftpd's log: which lines tell of an upload, which file they mean, and that none is lost at a rotation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.model import ServerVerdict
-from watcher.server_log import ServerLog, ServerVerdicts, Transfer, logged_path, parse
+from watcher.server_log import Entry, Renamed, ServerLog, ServerVerdicts, Transfer, logged_path, parse
 
 OK, FAILED = ServerVerdict.OK, ServerVerdict.FAILED
 
@@ -24,7 +25,7 @@ def transfer(path: bytes = b"/a.csv", verdict: ServerVerdict = OK, size: int | N
     return Transfer(path=path, verdict=verdict, size=size, is_live=True)
 
 
-def parsed(raw: bytes) -> Transfer | None:
+def parsed(raw: bytes) -> Entry | None:
     return parse(raw.rstrip(b"\n"), is_live=True)
 
 
@@ -42,7 +43,7 @@ def test_a_line_without_a_size_still_tells_the_verdict() -> None:
     [
         b'Wed Jul  1 12:00:00 2026 [pid 2] CONNECT: Client "127.0.0.1"\n',
         b'Wed Jul  1 12:00:00 2026 [pid 1] [ftp] OK LOGIN: Client "127.0.0.1", anon password "x"\n',
-        b'Wed Jul  1 12:00:00 2026 [pid 3] [ftp] OK RENAME: Client "127.0.0.1", "/.in.a.csv /a.csv"\n',
+        b'Wed Jul  1 12:00:00 2026 [pid 3] [ftp] FAIL RENAME: Client "127.0.0.1", "/.in.a.csv /a.csv"\n',
         b'Wed Jul  1 12:00:00 2026 [pid 3] [ftp] OK MKDIR: Client "127.0.0.1", "/a.csv"\n',
         line(kind=b"DOWNLOAD"),
         b"\n",
@@ -52,6 +53,17 @@ def test_a_line_without_a_size_still_tells_the_verdict() -> None:
 )
 def test_other_lines_tell_nothing(other: bytes) -> None:
     assert parsed(other) is None
+
+
+def renaming(both: bytes) -> bytes:
+    return b'Wed Jul  1 12:00:00 2026 [pid 3] [ftp] OK RENAME: Client "127.0.0.1", "' + both + b'"\n'
+
+
+def test_a_rename_tells_both_names_and_where_blanks_leave_doubt_all_that_it_may_mean() -> None:
+    assert parsed(renaming(b"/.in.a.csv //a.csv")) == Renamed(readings=((b"/.in.a.csv", b"/a.csv"),), is_live=True)
+    assert parsed(renaming(b"/a /b /c.csv")) == Renamed(
+        readings=((b"/a", b"/b /c.csv"), (b"/a /b", b"/c.csv")), is_live=True
+    )
 
 
 def test_a_name_that_looks_like_a_line_is_still_a_name() -> None:
@@ -102,8 +114,8 @@ def append(path: Path, *lines: bytes) -> None:
         file.writelines(lines)
 
 
-def names(found: list[Transfer]) -> list[bytes]:
-    return [each.path for each in found]
+def names(found: list[Entry]) -> list[bytes]:
+    return [each.path for each in found if isinstance(each, Transfer)]
 
 
 def test_the_log_need_not_exist_yet(path: Path) -> None:
@@ -118,9 +130,9 @@ def test_the_log_need_not_exist_yet(path: Path) -> None:
 def test_lines_from_before_our_time_are_told_apart(path: Path) -> None:
     append(path, line(b"/old.csv"))
     log = ServerLog(path)
-    assert [(each.path, each.is_live) for each in log.poll()] == [(b"/old.csv", False)]
+    assert log.poll() == [replace(transfer(b"/old.csv"), is_live=False)]
     append(path, line(b"/new.csv"))
-    assert [(each.path, each.is_live) for each in log.poll()] == [(b"/new.csv", True)]
+    assert log.poll() == [transfer(b"/new.csv")]
     log.close()
 
 
@@ -255,12 +267,90 @@ def test_paths_are_those_of_the_sessions_root(path: Path, tmp_path: Path) -> Non
     verdicts.close()
 
 
-def test_a_flood_of_other_names_is_forgotten(path: Path, verdicts: ServerVerdicts) -> None:
+def test_a_verdict_goes_with_a_file_that_is_renamed(path: Path, verdicts: ServerVerdicts) -> None:
+    append(path, line(b"/old.csv.part", size=7), renaming(b"/old.csv.part /old.csv"))
+    append(path, line(b"/cut.csv.part", result=b"FAIL", size=7), renaming(b"/cut.csv.part /cut.csv"))
     verdicts.poll([])
-    append(path, line(b"/first.csv"), *[line(b"/%d.csv" % number) for number in range(10_000)])
+    assert verdicts.take("old.csv", 7, []) is OK
+    assert verdicts.take("cut.csv", 7, []) is FAILED
+    append(path, line(b"/new.csv.part"), renaming(b"/new.csv.part /new.csv"))
+    assert verdicts.poll(["new.csv"]) == ["new.csv"]
+    assert verdicts.take("new.csv", 5, []) is OK
+    verdicts.close()
+
+
+def test_a_rename_of_a_file_that_nothing_is_known_of_counts_as_its_end_unless_it_is_an_old_one(
+    path: Path, verdicts: ServerVerdicts
+) -> None:
+    append(path, renaming(b"/1.part /1.csv"))
     verdicts.poll([])
+    append(path, line(b"/2.csv", result=b"FAIL"), renaming(b"/2.part /2.csv"))
+    verdicts.poll([])
+    assert verdicts.take("1.csv", 5, []) is None
+    assert verdicts.take("2.csv", 5, []) is OK, "it took the place of the one that failed"
+    verdicts.close()
+
+
+def test_a_log_tells_all_when_it_has_told_of_a_transfer_into_the_directory(
+    path: Path, verdicts: ServerVerdicts
+) -> None:
+    append(path, line(b"/elsewhere/a.csv"), renaming(b"/a /b"))
+    verdicts.poll([])
+    assert not verdicts.tells_all_of("a.csv")
+    append(path, line(b"/other.csv", result=b"FAIL"))
+    verdicts.poll([])
+    assert verdicts.tells_all_of("a.csv")
+    assert not verdicts.tells_all_of("é.csv"), "it may be told by a line that may mean another file"
+    verdicts.close()
+
+
+def test_what_was_logged_before_the_last_rotation_is_read_at_the_start(path: Path, verdicts: ServerVerdicts) -> None:
+    append(path.with_name("vsftpd.log.1"), line(), line(b"/b.csv", result=b"FAIL"))
+    append(path, line(b"/b.csv"))
+    verdicts.poll([])
+    assert verdicts.take("a.csv", 5, []) is OK
+    assert verdicts.take("b.csv", 5, []) is OK, "the last one counts"
+    verdicts.close()
+
+
+def test_what_is_said_of_files_that_are_not_there_is_forgotten_at_the_second_sweep(
+    path: Path, verdicts: ServerVerdicts
+) -> None:
+    append(path, *[line(b"/%d.csv" % number) for number in range(3)])
+    verdicts.poll([])
+    verdicts.sweep(["0.csv"])
+    verdicts.sweep(["0.csv", "2.csv"])
+    taken = [verdicts.take(f"{number}.csv", 5, []) for number in range(3)]
+    assert taken == [OK, None, OK]
+    verdicts.close()
+
+
+def test_a_flood_of_other_names_is_forgotten_and_said_to_be(
+    path: Path, verdicts: ServerVerdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.server_log._MOST_PENDING", 100)
+    verdicts.poll([])
+    append(path, line(b"/first.csv"), *[line(b"/%d.csv" % number) for number in range(100)])
+    verdicts.poll([])
+    assert verdicts.has_lost
     assert verdicts.take("first.csv", 5, []) is None
-    assert verdicts.take("9999.csv", 5, []) is OK
+    assert verdicts.take("99.csv", 5, []) is OK
+    verdicts.poll([])
+    assert not verdicts.has_lost
+    verdicts.close()
+
+
+def test_a_log_that_was_cut_short_is_said_to_have_lost_lines(path: Path, verdicts: ServerVerdicts) -> None:
+    append(path, line(), line())
+    verdicts.poll([])
+    assert not verdicts.has_lost
+    path.write_bytes(line())
+    verdicts.poll([])
+    assert verdicts.has_lost
+    path.rename(path.with_name("vsftpd.log.1"))
+    append(path, line())
+    verdicts.poll([])
+    assert not verdicts.has_lost
     verdicts.close()
 
 

@@ -124,6 +124,29 @@ def test_silence_in_a_log_that_is_read_means_the_long_time() -> None:
     assert decided((0, SEEN), (601, SEEN), patience=patience) == Settled(Evidence.LONG_QUIET)
 
 
+def test_where_the_log_would_tell_of_the_end_silence_to_the_end_of_the_long_time_means_that_the_upload_was_cut() -> (
+    None
+):
+    patience = replace(PATIENCE, reads_log=True)
+
+    def unlogged(*looks: tuple[float, Sighting]) -> Decision:
+        watched = None
+        for now, sighting in looks:
+            watched = look(watched, sighting, now)
+        assert watched is not None
+        return decide(watched, patience, looks[-1][0], is_unlogged=True)
+
+    assert unlogged((0, SEEN), (600, SEEN)) == Waiting(601)
+    assert unlogged((0, SEEN), (601, SEEN)) == Held()
+    assert unlogged((0, SEEN), (601, replace(SEEN, is_locked=True))) == Waiting(1202)
+    assert unlogged((0, with_content(size=0)), (601, with_content(size=0))) == Held()
+    assert unlogged((0, SEEN), (700, SEEN), (701, replace(SEEN, verdict=OK))) == Settled(Evidence.SERVER_LOG)
+    assert unlogged((0, SEEN), (700, SEEN), (701, with_content(size=101))) == Waiting(1302)
+    assert unlogged((0, replace(SEEN, came_by_rename=True)), (3, SEEN)) == Settled(Evidence.RENAME)
+    empty = with_content(replace(SEEN, verdict=OK), size=0)
+    assert unlogged((0, empty), (601, replace(empty, verdict=None))) == Settled(Evidence.LONG_QUIET)
+
+
 @given(modified=st.integers(-(2**62), 2**62), changed=st.integers(-(2**62), 2**62), start=st.floats(0, 1e9))
 @settings(deadline=None)
 def test_the_files_own_times_do_not_matter(modified: int, changed: int, start: float) -> None:

@@ -67,7 +67,8 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "upload_held": Event(
             level="warning",
             fields=("client", "file", "size"),
-            meaning="the server's log says that the upload was cut off; its sender is told, and it waits for a change",
+            meaning="the server's log says that the upload was cut off, or says nothing of its end; its sender is "
+            "told, and it waits for a change",
         ),
         "client_held_elsewhere": Event(
             level="info",

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from importer.claiming import fingerprint, is_plain
-from importer.locking import is_being_written
+from importer.locking import is_being_written, seems_being_written
 from importer.model import NotTakenWhy
 from watcher.model import Sighting
 
@@ -16,14 +16,15 @@ _REPLACED = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR}
 def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     """What is to be seen of a file now, or why it is none that could be imported.
 
-    Nothing blocks: a FIFO or a device is never opened, and the file is opened just to ask for its locks.
+    Nothing blocks: a FIFO or a device is never opened, and the file is opened just to ask for its locks. One that may
+    not be read is unreadable only when nobody writes into it any more, as its mode may be set at the end.
     """
     path = directory / name
     try:
         status = path.lstat()
         if not is_plain(status):
             return NotTakenWhy.NOT_A_PLAIN_FILE
-        is_locked = _is_locked(path)
+        is_locked = _is_locked(path, status)
     except (FileNotFoundError, NotADirectoryError):
         return NotTakenWhy.GONE
     except OSError as error:
@@ -31,8 +32,13 @@ def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     return Sighting(name=name, content=fingerprint(status), changed_ns=status.st_ctime_ns, is_locked=is_locked)
 
 
-def _is_locked(path: Path) -> bool | None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _is_locked(path: Path, status: os.stat_result) -> bool | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        if not seems_being_written(status):
+            raise
+        return True
     try:
         return is_being_written(descriptor)
     finally:

@@ -86,7 +86,8 @@ class Intake:
         self._settled: dict[str, Upload] = {}
         self._held: dict[str, Fingerprint] = {}
         self._not_taken: dict[str, NotTakenWhy] = {}
-        self._handed_on: set[str] = set()
+        self._handed_on: dict[str, Watched] = {}
+        self._log_lost_at = float("-inf")
         self._renamed: set[str] = set()
         self._released: set[str] = set()
         self._last_tick = elapsed()
@@ -105,8 +106,10 @@ class Intake:
     def release(self, names: Iterable[str]) -> None:
         """These files were dealt with; those that still lie in the directory are looked at anew."""
         for name in names:
-            self._handed_on.discard(name)
             self._forget(name)
+            known = self._handed_on.pop(name, None)
+            if known is not None:  # what the server's log said of it is not said again
+                self._watched[name] = replace(known, since=self._elapsed())
             self._released.add(name)
         self.wake()
 
@@ -188,9 +191,7 @@ class Intake:
             self._hand_on([])
             return
         batch = await asyncio.to_thread(groups, [*self._settled.values()])
-        self._handed_on |= self._settled.keys()
-        for name in self._settled:
-            self._watched.pop(name, None)
+        self._handed_on |= {name: self._watched.pop(name) for name in self._settled}
         self._settled.clear()
         self._hand_on(batch)
 
@@ -218,6 +219,8 @@ class Intake:
         if found is not None:
             await self._look_at(found.candidates)
             self._tell_odd(sorted([*found.odd, *self._refused(NotTakenWhy.NOT_A_PLAIN_FILE)]))
+            if self._verdicts is not None:
+                await asyncio.to_thread(self._verdicts.sweep, {*found.candidates, *self._handed_on})
         ended = self._elapsed()
         self._scan_at = ended + max(SCAN_SECONDS, (ended - started) / SCAN_SHARE)
 
@@ -240,8 +243,8 @@ class Intake:
             self._alerts.resolve(AlertKind.ODD_FILE, self._client)
 
     async def _look_at(self, names: Iterable[str]) -> None:
-        wanted = {name for name in (*names, *await self._logged()) if is_candidate(name)} - self._handed_on
-        there = wanted | self._watched.keys() | self._handed_on
+        wanted = {name for name in (*names, *await self._logged()) if is_candidate(name)} - set(self._handed_on)
+        there = wanted | self._watched.keys() | self._handed_on.keys()
         ordered = await asyncio.to_thread(sorted, wanted)
         for first in range(0, len(ordered), LOOKS_AT_ONCE):
             for name, seen in await asyncio.to_thread(self._looks, ordered[first : first + LOOKS_AT_ONCE]):
@@ -275,10 +278,14 @@ class Intake:
         if self._verdicts is None:
             return []
         try:
-            return await asyncio.to_thread(self._verdicts.poll, [*self._watched])
+            told = await asyncio.to_thread(self._verdicts.poll, [*self._watched])
         except OSError as error:
             log.warning("server_log_unreadable", error=error.strerror)
+            self._log_lost_at = self._elapsed()
             return []
+        if self._verdicts.has_lost:
+            self._log_lost_at = self._elapsed()
+        return told
 
     def _with_hints(self, seen: Sighting, there: AbstractSet[str]) -> Sighting:
         came_by_rename = seen.name in self._renamed
@@ -293,9 +300,9 @@ class Intake:
         before = self._watched.get(seen.name)
         watched = look(before, seen, self._elapsed())
         self._watched[seen.name] = watched
-        if before is None:
+        if before is None or before.sighting.content.inode != seen.content.inode:
             log.info("upload_seen", client=self._client, file=shown_name(seen.name), size=seen.content.size)
-        match decide(watched, self._patience, self._elapsed()):
+        match decide(watched, self._patience, self._elapsed(), is_unlogged=self._is_unlogged(watched)):
             case Waiting(until):
                 self._settled.pop(seen.name, None)
                 self._held.pop(seen.name, None)
@@ -304,6 +311,12 @@ class Intake:
                 self._settle(Upload(client=self._client, sighting=seen, evidence=evidence))
             case Held():
                 self._hold_back(seen)
+
+    def _is_unlogged(self, watched: Watched) -> bool:
+        """Whether the server's log, read all the time since the file came, has said nothing of it."""
+        if self._verdicts is None or watched.since <= self._log_lost_at:
+            return False
+        return watched.verdict is None and self._verdicts.tells_all_of(watched.sighting.name)
 
     def _settle(self, upload: Upload) -> None:
         self._deadlines.pop(upload.name, None)

@@ -24,8 +24,7 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyObserver
 
 from watcher.supervision import Faulted
 
@@ -96,12 +95,12 @@ class _Marker(FileSystemEventHandler):
             self._hear(name)
             return
         renamed = _name(event.dest_path) if isinstance(event, FileMovedEvent) else ""
+        names = {name, renamed} - {""}  # from or to outside
         with self._lock:
             if len(self._marks.names) >= MOST_MARKS:
                 self._marks = Marks(everything=True)
             else:
-                self._marks.names.add(name)
-                self._marks.names |= {renamed} if renamed else set()
+                self._marks.names |= names
                 self._marks.renamed |= {renamed} if renamed else set()
             must_wake, self._is_awake = not self._is_awake, True
         if must_wake:
@@ -141,7 +140,7 @@ class DirectoryWatch:
         self._told = told
         self._marker = _Marker(partial(loop.call_soon_threadsafe, changed), partial(self._call, self._hear))
         self._overflows = _OverflowHandler(partial(self._call, self._overflow))
-        self._observer: BaseObserver | None = None
+        self._observer: InotifyObserver | None = None
         self._identity: tuple[int, int] | None = None
         self._has_overflowed = False
         self._has_heard = False
@@ -157,7 +156,9 @@ class DirectoryWatch:
         with os.scandir(real):  # watchdog passes over EACCES in silence
             pass
         self._has_overflowed = False
-        observer = Observer()
+        observer = InotifyObserver(
+            generate_full_events=True
+        )  # with these a move from outside is a move, not a creation
         try:
             observer.schedule(self._marker, str(real), recursive=False, event_filter=_EVENTS)
             observer.start()
@@ -223,7 +224,7 @@ class DirectoryWatch:
         self._told()
 
 
-def _end(observer: BaseObserver) -> None:
+def _end(observer: InotifyObserver) -> None:
     with contextlib.suppress(RuntimeError):  # a thread that never started cannot be waited for
         observer.stop()
         observer.join(timeout=10)

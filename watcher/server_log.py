@@ -7,8 +7,8 @@ leaves no line at all.
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
@@ -16,8 +16,9 @@ from watcher.model import ServerVerdict
 
 _LINE = re.compile(rb'[^"]*\] (OK|FAIL) UPLOAD: Client "[^"]*", "(.*)"(?:, (\d+) bytes)?, [\d.]+Kbyte/sec\s*$')
 """Nothing quoted stands before the result: the name in another kind of line may look like this one."""
+_RENAME = re.compile(rb'[^"]*\] OK RENAME: Client "[^"]*", "(.*)"\s*$')
 _REPLAYED_BYTES = 4 << 20
-_MOST_PENDING = 10_000
+_MOST_PENDING = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +38,53 @@ class Transfer:
     is_live: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed:
+    """A file that was given another name.
+
+    Attributes:
+        readings: what its old and its new path may be, normalised; vsftpd writes both with just a blank between them.
+        is_live: whether it was logged while we were watching, not before.
+    """
+
+    readings: tuple[tuple[bytes, bytes], ...]
+    is_live: bool
+
+
+Entry = Transfer | Renamed
+
+
 def logged_path(path: str) -> bytes:
     """The form in which vsftpd would log a path: what is not printable ASCII becomes `?`."""
     return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in os.fsencode(path))
 
 
-def parse(line: bytes, *, is_live: bool) -> Transfer | None:
-    """The transfer that a line of the log tells of, None where it tells of something else."""
+def parse(line: bytes, *, is_live: bool) -> Entry | None:
+    """What a line of the log says of a transfer or a rename, None where it tells of something else."""
+    renamed = _RENAME.match(line)
+    if renamed is not None:
+        return Renamed(readings=tuple(_readings(renamed[1])), is_live=is_live)
     found = _LINE.match(line)
     if found is None:
         return None
     result, path, size = found.groups()
     return Transfer(
-        path=logged_path(os.path.normpath("/" + os.fsdecode(path).lstrip("/"))),
+        path=_normalised(path),
         verdict=ServerVerdict.OK if result == b"OK" else ServerVerdict.FAILED,
         size=None if size is None else int(size),
         is_live=is_live,
     )
+
+
+def _readings(both: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = both.find(b" /")
+    while at >= 0:
+        yield _normalised(both[:at]), _normalised(both[at + 1 :])
+        at = both.find(b" /", at + 1)
+
+
+def _normalised(path: bytes) -> bytes:
+    return logged_path(os.path.normpath("/" + os.fsdecode(path).lstrip("/")))
 
 
 class _Tail:
@@ -84,29 +115,44 @@ class ServerLog:
 
     Args:
         path: vsftpd_log_file; it may not exist yet.
+
+    Attributes:
+        was_cut: whether lines may be missing since the last call of `poll`, as the file was truncated.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tails: list[_Tail] = []
         self._is_live = False
+        self.was_cut = False
 
-    def poll(self) -> list[Transfer]:
+    def poll(self) -> list[Entry]:
         """What was logged since the last call; at the first call, the end of what is there.
 
         Raises:
             OSError: the log may not be read.
         """
+        self.was_cut = False
         lines = [line for tail in self._tails for line in tail.lines()]
+        if not self._is_live:
+            lines += self._before_the_last_rotation()
         if not self._tails or not self._tails[-1].is_at(self._path):
             lines += self._reopen()
         found = [parse(line, is_live=self._is_live) for line in lines]
         self._is_live = True
-        return [transfer for transfer in found if transfer is not None]
+        return [entry for entry in found if entry is not None]
 
     def close(self) -> None:
         """Let go of the log."""
         self._keep(0)
+
+    def _before_the_last_rotation(self) -> list[bytes]:
+        try:
+            with self._path.with_name(f"{self._path.name}.1").open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _REPLAYED_BYTES))
+                return file.read().split(b"\n")
+        except OSError:
+            return []
 
     def _reopen(self) -> list[bytes]:
         try:
@@ -117,6 +163,7 @@ class ServerLog:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _REPLAYED_BYTES))
         was_truncated = bool(self._tails) and os.path.sameopenfile(self._tails[-1].file.fileno(), file.fileno())
         self._keep(0 if was_truncated else 1)
+        self.was_cut = was_truncated
         self._tails.append(_Tail(file))
         return self._tails[-1].lines()
 
@@ -132,12 +179,20 @@ class ServerVerdicts:
         log: vsftpd's log.
         directory: where the files lie.
         root: the directory that sessions see as `/`.
+
+    Attributes:
+        is_proven: whether the log has told of a transfer into the directory: it is the right log, and tells of uploads.
+        has_lost: whether lines were lost or forgotten by the last `poll`, so that silence says nothing of files so far.
     """
 
     def __init__(self, log: ServerLog, directory: Path, root: Path) -> None:
         self._log = log
         self._prefix = PurePosixPath("/") / directory.absolute().relative_to(root.absolute())
+        self._parent = logged_path(str(self._prefix / "x"))[:-1]
         self._pending: dict[bytes, Transfer] = {}
+        self._swept: set[bytes] = set()
+        self.has_lost = False
+        self.is_proven = False
 
     def poll(self, names: Iterable[str]) -> list[str]:
         """Read what was logged since the last call; returns those of the names that it is about.
@@ -145,13 +200,20 @@ class ServerVerdicts:
         Raises:
             OSError: the log may not be read.
         """
-        fresh = self._log.poll()
-        for transfer in fresh:
-            self._pending.pop(transfer.path, None)
-            self._pending[transfer.path] = transfer
+        entries = self._log.poll()
+        for entry in entries:
+            if isinstance(entry, Transfer):
+                self._note(entry)
+            else:
+                self._rename(entry)
+        self.has_lost = self._log.was_cut or len(self._pending) > _MOST_PENDING
         for path in list(self._pending)[:-_MOST_PENDING]:
             del self._pending[path]
-        return [name for name in names if self._path(name) in self._pending] if fresh else []
+        return [name for name in names if self._path(name) in self._pending] if entries else []
+
+    def tells_all_of(self, name: str) -> bool:
+        """Whether an upload of that name would have been told, had it ended well."""
+        return self.is_proven and b"?" not in self._path(name)
 
     def take(self, name: str, size: int, names: Iterable[str]) -> ServerVerdict | None:
         """The verdict on a file's last transfer, told once; None where there is none, or it may mean another file.
@@ -168,9 +230,31 @@ class ServerVerdicts:
         del self._pending[path]
         return transfer.verdict if transfer.is_live or transfer.size == size else None
 
+    def sweep(self, names: Iterable[str]) -> None:
+        """Forget what is said of other files than these, which are all there are, once that was so twice."""
+        others = self._pending.keys() - {self._path(name) for name in names}
+        for path in self._swept & others:
+            del self._pending[path]
+        self._swept = others - self._swept
+
     def close(self) -> None:
         """Let go of the log."""
         self._log.close()
+
+    def _note(self, transfer: Transfer) -> None:
+        path = transfer.path
+        self.is_proven |= path.startswith(self._parent) and b"/" not in path[len(self._parent) :]
+        self._pending.pop(path, None)
+        self._pending[path] = transfer
+
+    def _rename(self, renamed: Renamed) -> None:
+        """What is known of a file goes with it; of another one the sender says by the rename that it is complete."""
+        readings = [reading for reading in renamed.readings if reading[0] in self._pending] or renamed.readings
+        for old, new in readings:
+            by_rename = Transfer(path=new, verdict=ServerVerdict.OK, size=None, is_live=renamed.is_live)
+            moved = self._pending.pop(old, by_rename)
+            self._pending.pop(new, None)
+            self._pending[new] = replace(moved, path=new)
 
     def _path(self, name: str) -> bytes:
         return logged_path(str(self._prefix / name))

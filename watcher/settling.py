@@ -77,15 +77,24 @@ def look(before: Watched | None, sighting: Sighting, now: float) -> Watched:
     )
 
 
-def decide(watched: Watched, patience: Patience, now: float) -> Decision:
-    """Whether the file is complete by what is known of it."""
+def decide(watched: Watched, patience: Patience, now: float, *, is_unlogged: bool = False) -> Decision:
+    """Whether the file is complete by what is known of it.
+
+    Args:
+        watched: the file.
+        patience: how long to wait.
+        now: monotonic seconds.
+        is_unlogged: whether the server's log would have told of the file, had its upload ended well, and did not: its
+            server process was killed then, which leaves no line.
+    """
     if watched.verdict is ServerVerdict.FAILED:
         return Held()
     evidence = _evidence(watched, patience)
     until = watched.since + _needed(evidence, patience)
     if watched.sighting.is_locked or now < until:
         return Waiting(until)
-    return Settled(evidence)
+    is_cut = is_unlogged and watched.verdict is None and evidence is Evidence.LONG_QUIET
+    return Held() if is_cut else Settled(evidence)
 
 
 def _is_as_long(before: Sighting, now: Sighting) -> bool:

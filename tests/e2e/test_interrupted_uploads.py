@@ -72,7 +72,23 @@ def test_what_the_server_calls_failed_is_never_imported_and_told_once_and_may_be
     assert len(house.mail_files()) == 1
 
 
-def test_without_a_verdict_in_the_log_a_cut_upload_waits_the_long_time_and_is_marked(house: House, ftps: Ftps) -> None:
+def test_of_what_the_log_does_not_tell_the_end_is_never_imported_and_told_once(house: House, ftps: Ftps) -> None:
+    server = ftps()
+    house.reads_log_of(server)
+    with house.service() as service:
+        clients.upload_with_ftplib(server, QUICK, "quick.csv")
+        with clients.slow_upload(server, WHOLE, "students.csv", hold_after=CUT) as upload:
+            upload.vanish()
+        service.wait_for_event("upload_held", file="students.csv")
+        imported_at_next_tick(service, "quick.csv")
+        assert house.waiting() == ["students.csv"]
+    assert house.ids() == [f"{files.CANARY}-001"]
+    assert [(notice["kind"], notice["file"]) for notice in house.notices()] == [("incomplete", "students.csv")]
+
+
+def test_in_a_log_that_has_told_of_no_upload_yet_a_cut_one_waits_the_long_time_and_is_marked(
+    house: House, ftps: Ftps
+) -> None:
     server = ftps()
     house.reads_log_of(server)
     with house.service() as service:
