@@ -22,9 +22,10 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         severity=Severity.ERROR,
         title="a directory cannot be watched",
         means="The kernel does not tell us about new files in the directory.",
-        meanwhile="New files are found by looking into the directory at every window, so imports may start later.",
-        cure="Check that the directory exists and is local; if the kernel's limit is reached, raise"
-        " fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl.",
+        meanwhile="New files are found by looking into the directory every few seconds; nothing is lost. A new watch is"
+        " tried again and again.",
+        cure="Check what the detail names; if the kernel's limit is reached, raise fs.inotify.max_user_watches,"
+        " fs.inotify.max_user_instances or fs.inotify.max_queued_events with sysctl.",
     ),
     AlertKind.UNREADABLE_FILE: AlertText(
         severity=Severity.ERROR,
@@ -38,7 +39,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
     AlertKind.UPLOAD_DIRECTORY: AlertText(
         severity=Severity.ERROR,
         title="an upload directory cannot be used",
-        means="The directory is missing, is not a directory, or the service may not read it.",
+        means="The directory is missing, is not a directory, or the service may not read it or not write to it.",
         meanwhile="Nothing of this client is imported; other clients are not affected.",
         cure="Restore the directory: its owner is the service's user, its group is the FTP users' group, its mode is"
         " 3770 (setgid and sticky). The service's user must be a member of the FTP users' group. A link to such a"

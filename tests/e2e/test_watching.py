@@ -1,0 +1,63 @@
+"""The kernel does not tell everything: limits that are used up, and a queue that overflows."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import files
+from tests.e2e.house import House, imported_at_next_tick
+from tests.servers.service import RUN
+from tests.servers.tools import needs
+
+STUDENTS = files.csv_of(files.good(1))
+_LIMIT = "/proc/sys/user/max_inotify_instances"
+"""That of a user namespace; namespaces(7)."""
+_LIMITED = ("unshare", "--user", "--map-root-user", "sh", "-c", f'echo 0 > {_LIMIT}; exec "$@"', "sh", *RUN)
+
+
+def test_where_the_limit_of_inotify_is_reached_files_are_scanned_for_and_one_alert_names_the_cure(
+    house: House,
+) -> None:
+    with house.service(command=_LIMITED, ready=False) as service:
+        changed = service.wait_for_event("watch_changed", to="scanning_only")
+        assert "fs.inotify.max_user_instances" in changed["why"]
+        (house.upload / "students.csv").write_bytes(STUDENTS)
+        imported_at_next_tick(service, "students.csv")
+        namespace = ("nsenter", "--user", "--preserve-credentials", "--target", str(service.process.pid))
+        subprocess.run([needs("nsenter"), *namespace[1:], "sh", "-c", f"echo 9 > {_LIMIT}"], check=True)
+        service.wait_for_event("watch_changed", to="live")
+        service.wait_for_event("alert_resolved", kind="watch")
+        assert [event["detail"] for event in service.events("alert_opened")] == [changed["why"]]
+
+
+def test_what_is_dropped_while_the_service_is_stopped_and_the_queue_overflows_is_seen(house: House) -> None:
+    _overflow(house, _most_events() // 2 + 500)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_100_000_files_that_are_dropped_while_the_service_is_stopped_are_seen(house: House) -> None:
+    _overflow(house, 100_000)
+
+
+def _overflow(house: House, number: int) -> None:
+    """Drop so many files, each of which makes two events, while the service cannot read them."""
+    assert number * 2 > _most_events()
+    with house.service() as service:
+        service.process.send_signal(signal.SIGSTOP)
+        for at in range(number):
+            (house.upload / f"{at:06}.csv").write_bytes(STUDENTS)
+        service.process.send_signal(signal.SIGCONT)
+        service.wait_for_event("watch_changed", to="deaf", why="there were more events than the kernel keeps")
+        service.wait_for_event("upload_settled", timeout=600, nth=number)
+        assert len({event["file"] for event in service.events("upload_settled")}) == number
+        service.wait_for_event("watch_changed", to="live", nth=2)
+        service.tick()
+        service.wait_for_event("batch_started", timeout=600, files=number)
+        assert len(service.events("alert_opened")) == len(service.events("alert_resolved")) == 1
+
+
+def _most_events() -> int:
+    return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
