@@ -32,7 +32,7 @@ SCAN_SECONDS = 5.0
 """How often the directory is scanned while its events cannot be relied on."""
 SCAN_SHARE = 0.25
 """How much of the time such scans may take, where a directory is large or slow."""
-LOOKS_AT_ONCE = 500
+LOOKS_AT_ONCE = 100
 """How many files are looked at before others have their turn in the event loop."""
 
 log = structlog.get_logger()
@@ -243,11 +243,12 @@ class Intake:
             self._alerts.resolve(AlertKind.ODD_FILE, self._client)
 
     async def _look_at(self, names: Iterable[str]) -> None:
-        wanted = {name for name in (*names, *await self._logged()) if is_candidate(name)} - set(self._handed_on)
-        there = wanted | self._watched.keys() | self._handed_on.keys()
-        ordered = await asyncio.to_thread(sorted, wanted)
-        for first in range(0, len(ordered), LOOKS_AT_ONCE):
-            for name, seen in await asyncio.to_thread(self._looks, ordered[first : first + LOOKS_AT_ONCE]):
+        named = (*names, *await self._logged())
+        known, taken = set(self._watched), set(self._handed_on)
+        wanted = await asyncio.to_thread(lambda: sorted({name for name in named if is_candidate(name)} - taken))
+        there = taken.union(known, wanted)
+        for first in range(0, len(wanted), LOOKS_AT_ONCE):
+            for name, seen in await asyncio.to_thread(self._looks, wanted[first : first + LOOKS_AT_ONCE]):
                 self._see(name, seen, there)
         self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))
 

@@ -2,6 +2,8 @@
 
 `python -m tests.bench store`: how fast and how small an import is beside what the database's own programs need.
 
+`python -m tests.bench watch`: what events, waiting files and scans cost, and how long the loop is held up meanwhile.
+
 Every contestant is a process of its own and reads the same bytes; rounds are interleaved, figures are medians.
 """
 
@@ -27,6 +29,7 @@ from tests.bench.bounds import postgresql_bound, sqlite_bound
 from tests.bench.judging import judged
 from tests.bench.measuring import Run, run, typical
 from tests.bench.small import small
+from tests.bench.watching import watch
 from tests.generate.big import CHUNK_RECORDS, COLUMNS, big_file, person
 from tests.servers.postgresql import PostgresqlServer, postgresql_server
 
@@ -293,6 +296,7 @@ def _run(command: Sequence[str | Path]) -> Run:
 
 
 bench.add_command(small)
+bench.add_command(watch)
 
 
 if __name__ == "__main__":
