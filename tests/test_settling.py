@@ -124,9 +124,7 @@ def test_silence_in_a_log_that_is_read_means_the_long_time() -> None:
     assert decided((0, SEEN), (601, SEEN), patience=patience) == Settled(Evidence.LONG_QUIET)
 
 
-def test_where_the_log_would_tell_of_the_end_silence_to_the_end_of_the_long_time_means_that_the_upload_was_cut() -> (
-    None
-):
+def test_an_upload_whose_end_a_log_that_tells_all_does_not_tell_is_held_after_the_long_time() -> None:
     patience = replace(PATIENCE, reads_log=True)
 
     def unlogged(*looks: tuple[float, Sighting]) -> Decision:
@@ -217,15 +215,17 @@ class Settling(RuleBasedStateMachine):
         self.history: list[Looked] = []
         self.decision: Decision | None = None
         self.patience = PATIENCE
+        self.is_unlogged = False
 
     def stamp(self) -> int:
         self.next_ns += 1
         return self.next_ns
 
-    @rule(reads_log=st.booleans())
+    @rule(reads_log=st.booleans(), tells_all=st.booleans())
     @precondition(lambda self: not self.history)
-    def reads_the_log_or_not(self, *, reads_log: bool) -> None:
+    def reads_the_log_or_not(self, *, reads_log: bool, tells_all: bool) -> None:
         self.patience = replace(PATIENCE, reads_log=reads_log)
+        self.is_unlogged = reads_log and tells_all
 
     @rule(size=st.sampled_from([0, 1, 100, 101]))
     def somebody_writes(self, size: int) -> None:
@@ -260,7 +260,7 @@ class Settling(RuleBasedStateMachine):
     def it_is_looked_at(self) -> None:
         self.watched = look(self.watched, self.file, self.now)
         self.history.append(Looked(self.now, self.file))
-        self.decision = decide(self.watched, self.patience, self.now)
+        self.decision = decide(self.watched, self.patience, self.now, is_unlogged=self.is_unlogged)
         self.file = replace(self.file, verdict=None, came_by_rename=False)
 
     @rule()
@@ -272,7 +272,13 @@ class Settling(RuleBasedStateMachine):
             stated = self.decision.until
             self.now = max(self.now, stated)
             self.it_is_looked_at()
-            assert isinstance(self.decision, Settled), f"it was to settle at {stated}"
+            ends = Held if self.is_cut() else Settled
+            assert isinstance(self.decision, ends), f"it was to settle, or to be held, at {stated}"
+
+    def is_cut(self) -> bool:
+        """Whether the file waits for a verdict that would have come."""
+        is_long = needed(self.history, self.patience) == self.patience.long_quiet
+        return self.is_unlogged and is_long and verdict_of(self.history) is None
 
     @rule(seconds=st.sampled_from([0, 1, 1000]))
     @precondition(lambda self: isinstance(self.decision, Settled))
@@ -298,9 +304,11 @@ class Settling(RuleBasedStateMachine):
             assert last.sighting.is_locked or not is_proved_quiet(self.history, needed(self.history, self.patience))
 
     @invariant()
-    def it_is_held_exactly_after_a_fail(self) -> None:
+    def it_is_held_exactly_after_a_fail_or_a_silence(self) -> None:
         if self.history:
-            assert isinstance(self.decision, Held) == (verdict_of(self.history) is FAILED)
+            is_quiet = is_proved_quiet(self.history, self.patience.long_quiet)
+            is_silent = self.is_cut() and is_quiet and not self.history[-1].sighting.is_locked
+            assert isinstance(self.decision, Held) == (verdict_of(self.history) is FAILED or is_silent)
 
 
 Settling.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -88,6 +88,7 @@ class Intake:
         self._not_taken: dict[str, NotTakenWhy] = {}
         self._handed_on: dict[str, Watched] = {}
         self._log_lost_at = float("-inf")
+        self._is_log_unreadable = False
         self._renamed: set[str] = set()
         self._released: set[str] = set()
         self._last_tick = elapsed()
@@ -281,9 +282,12 @@ class Intake:
         try:
             told = await asyncio.to_thread(self._verdicts.poll, [*self._watched])
         except OSError as error:
-            log.warning("server_log_unreadable", error=error.strerror)
+            if not self._is_log_unreadable:
+                log.warning("server_log_unreadable", error=error.strerror)
+            self._is_log_unreadable = True
             self._log_lost_at = self._elapsed()
             return []
+        self._is_log_unreadable = False
         if self._verdicts.has_lost:
             self._log_lost_at = self._elapsed()
         return told

@@ -2,18 +2,23 @@
 
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
+from tests.servers import clients
+from tests.servers.ftps import FtpsServer
 from tests.servers.service import RUN
 from tests.servers.tools import needs
 
 STUDENTS = files.csv_of(files.good(1))
 _LIMIT = "/proc/sys/user/max_inotify_instances"
 """That of a user namespace; namespaces(7)."""
+_OBEYING = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", *RUN)
+"""Root that obeys the modes of files."""
 _LIMITED = ("unshare", "--user", "--map-root-user", "sh", "-c", f'echo 0 > {_LIMIT}; exec "$@"', "sh", *RUN)
 
 
@@ -30,6 +35,24 @@ def test_where_the_limit_of_inotify_is_reached_files_are_scanned_for_and_one_ale
         service.wait_for_event("watch_changed", to="live")
         service.wait_for_event("alert_resolved", kind="watch")
         assert [event["detail"] for event in service.events("alert_opened")] == [changed["why"]]
+
+
+def test_with_vsftpds_own_umask_a_file_is_told_unreadable_once_it_is_complete_and_imported_when_that_is_mended(
+    tmp_path: Path, ftps: Callable[..., FtpsServer]
+) -> None:
+    server = ftps(local_user="daemon", settings={"local_umask": "077"})
+    house = House(tmp_path, upload=server.upload)
+    with house.service(command=_OBEYING) as service:
+        with clients.slow_upload(server, STUDENTS, "students.csv", hold_after=20) as upload:
+            service.wait_for_event("upload_seen", file="students.csv")
+            assert not service.events("alert_opened")
+            upload.finish()
+        assert service.wait_for_event("alert_opened", kind="unreadable_file")["detail"] == "students.csv"
+        (server.upload / "students.csv").chmod(0o644)
+        service.tick()
+        service.wait_for_event("alert_resolved", kind="unreadable_file")
+        imported_at_next_tick(service, "students.csv")
+        assert len(service.events("alert_opened")) == 1
 
 
 def test_what_is_dropped_while_the_service_is_stopped_and_the_queue_overflows_is_seen(house: House) -> None:
