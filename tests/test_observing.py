@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent
+from watchdog.observers.inotify import InotifyObserver
 
 from tests.rights import mode, obeying_file_modes
-from watcher.observing import MOST_MARKS, DirectoryWatch, Marks, _Marker
+from watcher.observing import MOST_MARKS, DirectoryWatch, Marks, Observers, _Marker
 from watcher.supervision import Faulted
 
 BOUND = 20
@@ -225,3 +226,74 @@ def test_an_event_that_cannot_be_noted_asks_for_a_scan_and_does_not_end_the_thre
         marker.dispatch(broken)
     assert marker.drain().everything
     assert "an event could not be noted" in caplog.text
+
+
+class Two:
+    """Two directories that share an observer."""
+
+    def __init__(self, root: Path) -> None:
+        self.observers = Observers()
+        self.told = [asyncio.Event(), asyncio.Event()]
+        self.watches = [
+            DirectoryWatch(directory, lambda: None, told.set, self.observers)
+            for directory, told in zip((root / "a", root / "b"), self.told, strict=True)
+        ]
+
+    async def hears(self, number: int) -> bool:
+        """Whether a watch hears its canary, and the other one does not."""
+        self.watches[number].send_canary()
+        await asyncio.wait_for(self.told[number].wait(), BOUND)
+        self.told[number].clear()
+        return self.watches[number].has_heard() and not self.watches[1 - number].has_heard()
+
+    def observer(self, number: int) -> InotifyObserver | None:
+        watch = self.watches[number]._watch  # noqa: SLF001
+        return None if watch is None else watch[0]
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[Two]:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    made = Two(tmp_path)
+    for watch in made.watches:
+        watch.start()
+    yield made
+    for watch in made.watches:
+        await watch.stop()
+
+
+async def test_the_watches_of_several_directories_share_an_observer_and_each_hears_its_own(two: Two) -> None:
+    assert two.observer(0) is two.observer(1)
+    assert await two.hears(0)
+    assert await two.hears(1)
+
+
+async def test_a_watch_that_is_made_anew_has_another_observer_and_the_others_stay_where_they_are(two: Two) -> None:
+    shared = two.observer(0)
+    await two.watches[0].stop()
+    two.watches[0].start()
+    assert two.observer(0) is not shared
+    assert two.observer(1) is shared
+    assert await two.hears(0)
+    assert await two.hears(1)
+    await two.watches[1].stop()
+    assert shared is not None
+    assert not shared.is_alive(), "nobody needs it any more"
+    two.watches[1].start()
+    assert two.observer(1) is two.observer(0)
+
+
+async def test_an_observer_that_has_died_shows_in_all_its_watches_and_is_not_joined_again(two: Two) -> None:
+    shared = two.observer(0)
+    assert shared is not None
+    shared.stop()
+    shared.join()
+    assert all(watch.fault() is not None for watch in two.watches)
+    for watch in two.watches:
+        await watch.stop()
+    for watch in two.watches:
+        watch.start()
+    assert two.observer(0) is two.observer(1) is not shared
+    assert await two.hears(0)
+    assert await two.hears(1)

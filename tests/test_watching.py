@@ -49,8 +49,8 @@ def logged() -> Iterator[Logged]:
 def observer_of(desk: Desk) -> InotifyObserver:
     watch = desk.watch._watch  # noqa: SLF001
     assert watch is not None
-    assert watch._observer is not None  # noqa: SLF001
-    return watch._observer  # noqa: SLF001
+    assert watch._watch is not None  # noqa: SLF001
+    return watch._watch[0]  # noqa: SLF001
 
 
 async def pass_time(desk: Desk, seconds: float) -> None:

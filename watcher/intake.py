@@ -20,6 +20,7 @@ from notifier.model import AlertKind
 from watcher.batching import groups, next_tick, seconds_to_tick
 from watcher.evidence import look_at
 from watcher.model import Group, Sighting, Upload
+from watcher.observing import Observers
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
 from watcher.settling import Held, Patience, Settled, Waiting, Watched, decide, look
@@ -52,6 +53,7 @@ class Intake:
         alerts: the administrator's.
         hand_on: gets the groups of each tick; there may be none.
         hold: gets each upload that was cut off, once for each content.
+        observers: shared with other clients' intakes.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Intake:
         alerts: Alerts,
         hand_on: Callable[[list[Group]], None],
         hold: Callable[[Sighting], None],
+        observers: Observers | None = None,
     ) -> None:
         self._client = client
         self._directory = directory
@@ -79,7 +82,9 @@ class Intake:
         self._hand_on = hand_on
         self._hold = hold
         self._awake = asyncio.Event()
-        self._watch = Supervisor(client=client, directory=directory, elapsed=elapsed, alerts=alerts, changed=self.wake)
+        self._watch = Supervisor(
+            client=client, directory=directory, elapsed=elapsed, alerts=alerts, changed=self.wake, observers=observers
+        )
         self._scan_at = elapsed()
         self._watched: dict[str, Watched] = {}
         self._deadlines: dict[str, float] = {}

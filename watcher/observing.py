@@ -24,6 +24,7 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
+from watchdog.observers.api import ObservedWatch
 from watchdog.observers.inotify import InotifyObserver
 
 from watcher.supervision import Faulted
@@ -124,23 +125,84 @@ class _OverflowHandler(logging.Handler):
             self._noted()
 
 
+class Observers:
+    """Observers for the watches of all directories: one, unless it had to be replaced for some of them.
+
+    Each is an inotify instance, of which a user has 128 by default, and two threads; each watch is one thread more.
+    Called from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._current: InotifyObserver | None = None
+        self._watches: dict[InotifyObserver, set[ObservedWatch]] = {}
+
+    def join(
+        self, handler: FileSystemEventHandler, directory: Path, left: InotifyObserver | None
+    ) -> tuple[InotifyObserver, ObservedWatch]:
+        """Have a directory watched; by another observer than the one that was `left` for its faults.
+
+        Raises:
+            OSError: the directory cannot be watched, or the inotify limits are used up.
+            RuntimeError: there can be no more threads.
+        """
+        with self._lock:
+            observer = self._current
+            if observer is None or observer is left or not observer.is_alive():
+                # With full events a move from outside is a move, not a creation.
+                observer = InotifyObserver(generate_full_events=True)
+                self._watches[observer] = set()
+            try:
+                if not observer.is_alive():
+                    observer.start()
+                watch = observer.schedule(handler, str(directory), recursive=False, event_filter=_EVENTS)
+            except (OSError, RuntimeError):
+                self._end_unused(observer)
+                raise
+            self._watches[observer].add(watch)
+            self._current = observer
+            return observer, watch
+
+    def leave(self, observer: InotifyObserver, watch: ObservedWatch) -> None:
+        """End a watch, and its observer if that has no other."""
+        with self._lock:
+            with contextlib.suppress(KeyError):  # an observer that was stopped knows none any more
+                observer.unschedule(watch)
+            self._watches[observer].discard(watch)
+            self._end_unused(observer)
+
+    def _end_unused(self, observer: InotifyObserver) -> None:
+        if self._watches[observer]:
+            return
+        del self._watches[observer]
+        if self._current is observer:
+            self._current = None
+        with contextlib.suppress(RuntimeError):  # a thread that never started cannot be waited for
+            observer.stop()
+            observer.join(timeout=10)
+
+
 class DirectoryWatch:
-    """A watch on one directory, on threads of its own.
+    """A watch on one directory.
 
     Args:
         directory: what to watch; links are resolved, because watchdog is deaf on them.
         changed: called in the event loop when there is something to drain.
         told: called in the event loop when a canary was heard, or events were lost.
+        observers: shared with the watches on other directories.
     """
 
-    def __init__(self, directory: Path, changed: Callable[[], None], told: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, directory: Path, changed: Callable[[], None], told: Callable[[], None], observers: Observers | None = None
+    ) -> None:
         self._directory = directory
-        self._call = loop.call_soon_threadsafe
+        self._call = asyncio.get_running_loop().call_soon_threadsafe
         self._told = told
-        self._marker = _Marker(partial(loop.call_soon_threadsafe, changed), partial(self._call, self._hear))
+        self._observers = observers or Observers()
+        self._marker = _Marker(partial(self._call, changed), partial(self._call, self._hear))
         self._overflows = _OverflowHandler(partial(self._call, self._overflow))
-        self._observer: InotifyObserver | None = None
+        self._watch: tuple[InotifyObserver, ObservedWatch] | None = None
+        self._left: InotifyObserver | None = None
         self._identity: tuple[int, int] | None = None
         self._has_overflowed = False
         self._has_heard = False
@@ -150,23 +212,15 @@ class DirectoryWatch:
 
         Raises:
             OSError: the directory is missing, may not be read, or the inotify limits are used up.
+            RuntimeError: there can be no more threads.
         """
         real = self._directory.resolve(strict=True)
         self._identity = _identity(real)
         with os.scandir(real):  # watchdog passes over EACCES in silence
             pass
         self._has_overflowed = False
-        observer = InotifyObserver(
-            generate_full_events=True
-        )  # with these a move from outside is a move, not a creation
-        try:
-            observer.schedule(self._marker, str(real), recursive=False, event_filter=_EVENTS)
-            observer.start()
-        except OSError:
-            observer.stop()  # its thread that reads events lives already
-            raise
+        self._watch = self._observers.join(self._marker, real, self._left)
         _OVERFLOWS.addHandler(self._overflows)
-        self._observer = observer
 
     def drain(self) -> Marks:
         """What has changed since the last call."""
@@ -178,15 +232,15 @@ class DirectoryWatch:
 
     def fault(self) -> Faulted | None:
         """Why events of the directory cannot come, or some were lost; None while there is no watch either."""
-        observer = self._observer
-        if observer is None:
+        if self._watch is None:
             return None
+        observer, watch = self._watch
         try:
             if _identity(self._directory.resolve(strict=True)) != self._identity:
                 return Faulted("the directory is another one than before")
         except OSError as error:
             return Faulted(error.strerror or type(error).__name__, is_told=True)
-        if not observer.is_alive() or not all(each.is_alive() for each in observer.emitters):
+        if not observer.is_alive() or not all(each.is_alive() for each in observer.emitters if each.watch is watch):
             return Faulted("one of its threads has ended")
         return Faulted("there were more events than the kernel keeps") if self._has_overflowed else None
 
@@ -210,10 +264,11 @@ class DirectoryWatch:
 
     async def stop(self) -> None:
         """End the watch; it can be started anew."""
-        observer, self._observer = self._observer, None
+        watch, self._watch = self._watch, None
         _OVERFLOWS.removeHandler(self._overflows)
-        if observer is not None:
-            await asyncio.to_thread(_end, observer)
+        if watch is not None:
+            self._left = watch[0]
+            await asyncio.to_thread(self._observers.leave, *watch)
 
     def _hear(self) -> None:
         self._has_heard = True
@@ -222,12 +277,6 @@ class DirectoryWatch:
     def _overflow(self) -> None:
         self._has_overflowed = True
         self._told()
-
-
-def _end(observer: InotifyObserver) -> None:
-    with contextlib.suppress(RuntimeError):  # a thread that never started cannot be waited for
-        observer.stop()
-        observer.join(timeout=10)
 
 
 def _name(path: bytes | str) -> str:

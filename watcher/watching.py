@@ -12,7 +12,7 @@ import structlog
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.mounts import file_system, hears_other_hosts
-from watcher.observing import DirectoryWatch, Marks
+from watcher.observing import DirectoryWatch, Marks, Observers
 from watcher.supervision import (
     Alert,
     Build,
@@ -58,6 +58,7 @@ class Supervisor:
         elapsed: monotonic seconds.
         alerts: the administrator's.
         changed: called in the event loop when there is something to drain, or the state has changed.
+        observers: shared with the supervisors of other directories.
         mountinfo: tells the type of the directory's file system.
 
     Attributes:
@@ -73,6 +74,7 @@ class Supervisor:
         elapsed: Callable[[], float],
         alerts: Alerts,
         changed: Callable[[], None],
+        observers: Observers | None = None,
         mountinfo: Path = MOUNTINFO,
     ) -> None:
         self._client = client
@@ -80,6 +82,7 @@ class Supervisor:
         self._elapsed = elapsed
         self._alerts = alerts
         self._changed = changed
+        self._observers = observers
         self._mountinfo = mountinfo
         self._awake = asyncio.Event()
         self._known = Supervision(build_at=elapsed())
@@ -161,7 +164,7 @@ class Supervisor:
 
     async def _build(self) -> Built | NotBuilt | Unhearable:
         await self.close()
-        self._watch = self._watch or DirectoryWatch(self._directory, self._changed, self.wake)
+        self._watch = self._watch or DirectoryWatch(self._directory, self._changed, self.wake, self._observers)
         try:
             type_ = await asyncio.to_thread(self._file_system)
             self.is_remote = not hears_other_hosts(type_)
