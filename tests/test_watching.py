@@ -53,15 +53,15 @@ def observer_of(desk: Desk) -> InotifyObserver:
     return watch._watch[0]  # noqa: SLF001
 
 
-async def pass_time(desk: Desk, seconds: float) -> None:
-    """Let time pass for the supervisor, in steps in which a canary may be heard."""
+async def pass_time(desk: Desk, seconds: float, *, hearing: float = 5) -> None:
+    """Let time pass for the supervisor, in steps in which a canary may be heard within so many real seconds."""
     until = desk.seconds + seconds
     while desk.seconds < until:
         desk.seconds = min(until, desk.seconds + CHECK_SECONDS)
         await desk.watch.step()
         with contextlib.suppress(TimeoutError):
             while desk.watch._known.heard_by is not None:  # noqa: SLF001
-                await asyncio.wait_for(desk.watch._awake.wait(), 0.5)  # noqa: SLF001
+                await asyncio.wait_for(desk.watch._awake.wait(), hearing)  # noqa: SLF001
                 desk.watch._awake.clear()  # noqa: SLF001
                 await desk.watch.step()
 
@@ -254,7 +254,7 @@ async def test_a_watch_that_is_deaf_for_good_is_scanned_for_and_alerts_once(
         changed.setattr("watcher.observing._EVENTS", [])
         the_reading_thread_dies(desk)
         desk.put("a.csv")
-        await pass_time(desk, 60 + HEARING_SECONDS + 4 * CHECK_SECONDS)
+        await pass_time(desk, 60 + HEARING_SECONDS + 4 * CHECK_SECONDS, hearing=0.5)
         await desk.look()
         assert desk.intake.unsettled == 1
         assert alerts(logged) == told_once(AlertKind.WATCH)[:1]
