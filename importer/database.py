@@ -300,6 +300,10 @@ class UnusableDatabaseError(Exception):
     """What is in the database does not go together with this version, or with the format; it says what to do."""
 
 
+class NotMigratedError(UnusableDatabaseError):
+    """The next start of the service mends it."""
+
+
 def migrate(engine: Engine, format_: Format) -> None:
     """Bring the database to this version's tables, and `users` to the format's columns, in one transaction.
 
@@ -341,18 +345,18 @@ def require_tables(connection: Connection, format_: Format | None) -> None:
     known = [script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()]
     if revision is None:
         message = "the database has no tables yet: `userdrop run` makes them at its start"
-        raise UnusableDatabaseError(message)
+        raise NotMigratedError(message)
     if revision not in known:
         message = "the database was made by a newer userdrop: ask that version"
         raise UnusableDatabaseError(message)
     if revision != known[0]:
         message = "the database is an older userdrop's: `userdrop run` of this version changes it at its start"
-        raise UnusableDatabaseError(message)
+        raise NotMigratedError(message)
     if format_ is not None:
         there = {column["name"] for column in inspect(connection).get_columns("users")}
         if missing := [name for name in user_columns(format_) if name not in there]:
             message = f"the table users has no {', '.join(missing)} yet: `userdrop run` adds that at its start"
-            raise UnusableDatabaseError(message)
+            raise NotMigratedError(message)
 
 
 def _alembic() -> Config:

@@ -1,6 +1,7 @@
 """How a message leaves: to a mail server, or into a folder. Every failure is a SendError that says how far it came."""
 
 import asyncio
+import datetime as dt
 import ipaddress
 import os
 import re
@@ -52,6 +53,14 @@ class Tls(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What a mail server says before a mail: its largest message in bytes, and until when its certificate is valid."""
+
+    largest: int | None
+    certificate_until: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpTransport:
     """A mail server.
 
@@ -97,6 +106,25 @@ class SmtpTransport:
                     await _end(smtp)
         except TimeoutError as error:
             raise SendError(Failure(stage=Stage.CONTENT, text="the session took too long")) from error
+
+    async def probe(self) -> Reached:
+        """Connect and log in as for a message, and leave.
+
+        Raises:
+            SendError: that is not possible.
+            OSError: the file with the authorities cannot be used; an `ssl.SSLError` is one, too.
+        """
+        try:
+            async with asyncio.timeout(self.session_seconds):
+                smtp = await self._connected()
+                try:
+                    reached = Reached(largest=_largest(smtp), certificate_until=_certificate_until(smtp))
+                    await _quit(smtp)
+                finally:
+                    await _end(smtp)
+        except TimeoutError as error:
+            raise SendError(Failure(stage=Stage.CONNECT, text="the session took too long")) from error
+        return reached
 
     async def _connected(self) -> aiosmtplib.SMTP:
         retrying = tenacity.AsyncRetrying(
@@ -208,11 +236,24 @@ def _mail_options(smtp: aiosmtplib.SMTP, addresses: str, size: int) -> list[str]
             raise SendError(Failure(stage=Stage.RECIPIENT, unfit=True, text="the server does not know SMTPUTF8"))
         options.append("SMTPUTF8")
     if smtp.supports_extension("size"):
-        limit = smtp.esmtp_extensions["size"].strip()
-        if limit.isdecimal() and 0 < int(limit) < size:
-            raise SendError(Failure(stage=Stage.SIZE, limit=int(limit), text=f"the server takes {limit} bytes"))
+        limit = _largest(smtp)
+        if limit is not None and limit < size:
+            raise SendError(Failure(stage=Stage.SIZE, limit=limit, text=f"the server takes {limit} bytes"))
         options.append(f"SIZE={size}")
     return options
+
+
+def _largest(smtp: aiosmtplib.SMTP) -> int | None:
+    """The server's largest message in bytes; None where it names none. Source: RFC 1870, in which 0 is no limit."""
+    limit = smtp.esmtp_extensions.get("size", "").strip()
+    return int(limit) if limit.isdecimal() and int(limit) > 0 else None
+
+
+def _certificate_until(smtp: aiosmtplib.SMTP) -> dt.datetime | None:
+    certificate = None if smtp.transport is None else smtp.transport.get_extra_info("peercert")
+    if not certificate:
+        return None
+    return dt.datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), dt.UTC)
 
 
 def failure_of(error: Exception, stage: Stage) -> Failure:

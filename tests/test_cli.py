@@ -40,7 +40,7 @@ KEYS = {
     "refused",
     "failures",
 }
-COMMANDS = ["run", "demo", "check", "history", "user", "retry", "columns", "tables", "template", "settings"]
+COMMANDS = ["run", "demo", "doctor", "check", "history", "user", "retry", "columns", "tables", "template", "settings"]
 
 
 @dataclass(frozen=True)

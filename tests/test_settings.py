@@ -94,6 +94,7 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         WORKER_FILES=10,
         VSFTPD_LOG=tmp_path / "vsftpd.log",
         VSFTPD_LOG_ROOT=tmp_path,
+        VSFTPD_CONF="/etc/vsftpd/vsftpd.conf",
         QUIET_SECONDS=0.5,
         LONG_QUIET_SECONDS=1,
         LOG_LEVEL="debug",
@@ -128,6 +129,7 @@ def test_every_mistake_is_reported_at_once(environment: Environment, tmp_path: P
         QUIET_SECONDS="inf",
         VSFTPD_LOG="vsftpd.log",
         VSFTPD_LOG_ROOT=tmp_path,
+        VSFTPD_CONF="/etc/vsftpd/vsftpd.conf",
     )
     about = [mistake.replace("=", ":").replace(" ", ":").split(":")[0] for mistake in mistakes]
     assert sorted(about) == sorted(

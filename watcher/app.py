@@ -183,7 +183,7 @@ class Service:
             engine=self._engine,
             node=node_name(settings.state_dir),
             database_clock=lambda: database_time(self._engine, utc_now()),
-            transport=_transport(settings),
+            transport=transport(settings),
             addresses=Addresses(failed_import=settings.failed_import_email, admin=settings.reply_to_admin_email),
             letters=Letters(environment()),
             clock=utc_now,
@@ -247,7 +247,12 @@ def _verdicts(settings: Settings) -> ServerVerdicts | None:
     return ServerVerdicts(ServerLog(settings.vsftpd_log), _directory(settings), root.resolve())
 
 
-def _transport(settings: Settings) -> Transport:
+def transport(settings: Settings) -> Transport:
+    """The way that mails go.
+
+    Raises:
+        ValueError: the settings would send a login without TLS.
+    """
     if settings.smtp_host is None:
         return FolderTransport(directory=settings.mail_dir)
     return SmtpTransport(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG = 1, 2, 3, 69, 70
+DOCTOR_CODES = {"ok": 0, "warning": 1, "broken": 2}
 _PROGRESS_BYTES = 8 << 20
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -76,6 +77,34 @@ def demo() -> None:
 
     _loaded()
     show(Path("var/demo"))
+
+
+@userdrop.command()
+@_JSON
+@click.option("--send", is_flag=True, help="Send a test mail to USERDROP_REPLY_TO_ADMIN_EMAIL, too.")
+def doctor(*, as_json: bool, send: bool) -> NoReturn:
+    """Find out what is wrong, by trying it, and say what to do; also while the service runs.
+
+    Exit codes: 0 all is well, 1 there are warnings, 2 something is broken, 3 wrong usage.
+    """
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from watcher.app import transport  # noqa: PLC0415 - see run
+    from watcher.doctor.examining import examined, mistaken  # noqa: PLC0415 - only this command needs it
+    from watcher.doctor.findings import worst  # noqa: PLC0415
+    from watcher.doctor.showing import finding_json, findings_table  # noqa: PLC0415
+
+    try:
+        loaded, format_ = _load()
+        found = [*examined(loaded, format_, make_transport=lambda: transport(loaded), send=send)]
+    except (SettingsMistakesError, FormatMistakesError) as error:
+        found = mistaken(error.mistakes)
+    if as_json:
+        for each in found:
+            click.echo(finding_json(each))
+    else:
+        Console().print(findings_table(found))
+    sys.exit(DOCTOR_CODES[worst(found).value])
 
 
 @userdrop.command()
@@ -275,10 +304,14 @@ def _run_command() -> int:
 def _loaded() -> tuple[Settings, Format]:
     """Settings and format, or the end with every mistake in them."""
     try:
-        settings = load_settings()
-        return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
+        return _load()
     except (SettingsMistakesError, FormatMistakesError) as error:
         _fail("\n".join(error.mistakes), USAGE)
+
+
+def _load() -> tuple[Settings, Format]:
+    settings = load_settings()
+    return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from importer.engines import sqlite_file
 
+LOCK_FILE = "userdrop.lock"
+"""In the state directory; its content is the number of the process that last locked it."""
+
 
 class AlreadyRunningError(Exception):
     """Another instance holds the state directory or the database."""
@@ -47,7 +50,7 @@ class InstanceLocks:
 
 
 def _lock_files(state_dir: Path, database: str) -> Iterator[Path]:
-    yield state_dir / "userdrop.lock"
+    yield state_dir / LOCK_FILE
     if path := sqlite_file(database):
         # Beside it, as SQLite's own locks go when any other descriptor of the database is closed.
         yield Path(f"{path.resolve()}.lock")

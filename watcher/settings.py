@@ -146,6 +146,9 @@ class Settings(BaseSettings):
     vsftpd_log_root: Path | None = Field(
         default=None, description="the directory that sessions see as /; by default the upload directory"
     )
+    vsftpd_conf: Path = Field(
+        default=Path("/etc/vsftpd.conf"), description="vsftpd's configuration, for `userdrop doctor` to examine"
+    )
     quiet_seconds: float = Field(
         default=30,
         gt=0,

@@ -36,12 +36,13 @@ from watcher.supervision import (
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
-_CURES = {
+INOTIFY_CURES = {
     errno.EMFILE: "the limit of inotify instances or of open files is reached; raise the sysctl"
     " fs.inotify.max_user_instances, or the unit's LimitNOFILE",
     errno.ENOSPC: "the limit of inotify watches is reached; raise the sysctl fs.inotify.max_user_watches",
     errno.ENOMEM: "the limit of inotify watches is reached; raise the sysctl fs.inotify.max_user_watches",
 }
+"""What to do where inotify cannot be had, by errno."""
 _OF_THE_DIRECTORY = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ESTALE, errno.EIO}
 """A scan of it fails as well."""
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -196,5 +197,5 @@ class Supervisor:
 def _not_built(error: OSError | RuntimeError) -> NotBuilt:
     if isinstance(error, RuntimeError):
         return NotBuilt("the limit of threads is reached; raise the unit's TasksMax")
-    why = _CURES.get(error.errno or 0) or error.strerror or type(error).__name__
+    why = INOTIFY_CURES.get(error.errno or 0) or error.strerror or type(error).__name__
     return NotBuilt(why, is_told=error.errno in _OF_THE_DIRECTORY)

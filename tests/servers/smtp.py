@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime as dt
 import socket
 import tempfile
 import threading
@@ -220,6 +221,7 @@ def smtp_server(
     login: Login | None = None,
     faults: Faults | None = None,
     size_limit: int = 2**25,
+    certificate_until: dt.datetime | None = None,
 ) -> Iterator[SmtpServer]:
     """Run an SMTP server in a thread.
 
@@ -229,7 +231,7 @@ def smtp_server(
     with socket.create_server((LOOPBACK, 0)) as listener:
         port = listener.getsockname()[1]
         home = Path(tempfile.mkdtemp(prefix="smtp-", dir=tmp))
-        certificate = tls.issue(home)
+        certificate = tls.issue(home, not_after=certificate_until)
         server = SmtpServer(port=port, certificate=certificate, login=login, faults=faults or Faults())
         with _serving(listener, server, certificate, security, size_limit):
             yield server
