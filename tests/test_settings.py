@@ -129,7 +129,6 @@ def test_every_mistake_is_reported_at_once(environment: Environment, tmp_path: P
         QUIET_SECONDS="inf",
         VSFTPD_LOG="vsftpd.log",
         VSFTPD_LOG_ROOT=tmp_path,
-        VSFTPD_CONF="/etc/vsftpd/vsftpd.conf",
     )
     about = [mistake.replace("=", ":").replace(" ", ":").split(":")[0] for mistake in mistakes]
     assert sorted(about) == sorted(
@@ -220,6 +219,23 @@ def test_a_secret_may_come_from_a_file_without_its_line_end(environment: Environ
     assert settings.smtp_password is not None
     assert settings.smtp_password.get_secret_value() == f" {SECRET} "
     assert settings.database == "sqlite:////data/u.db"
+
+
+def test_a_secret_may_be_a_credential_of_systemd(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert environment.load().smtp_password is None
+    secret_file(tmp_path / "smtp_password", f"{SECRET}\n", 0o400)
+    secret_file(tmp_path / "database_url", "sqlite:////data/u.db", 0o400)
+    settings = environment.load()
+    assert settings.smtp_password is not None
+    assert settings.smtp_password.get_secret_value() == SECRET
+    assert settings.database == "sqlite:////data/u.db"
+    (mistake,) = environment.mistakes(SMTP_PASSWORD="other")
+    assert mistake == "USERDROP_SMTP_PASSWORD and the credential smtp_password are both set; keep one"
+    (mistake,) = environment.mistakes(SMTP_PASSWORD="", SMTP_TLS="none", SMTP_HOST="mail.example.org", **ADDRESSES)
+    assert "clear text" in mistake
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601])

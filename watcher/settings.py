@@ -26,7 +26,10 @@ from pydantic_settings import (
 PREFIX = "USERDROP_"
 FILE_SUFFIX = "_FILE"
 SECRETS = ("database_url", "smtp_password")
-"""Settings that may also come from a file, named by the same variable with _FILE at its end."""
+"""Settings that may also come from a file, named by the same variable with _FILE at its end, or from a credential of
+systemd that has the field's name. Source: systemd.exec(5), LoadCredential=.
+"""
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
@@ -229,9 +232,19 @@ class _SecretFiles(EnvSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         del field
-        path = self.env_vars.get((variable(field_name) + FILE_SUFFIX).lower()) if field_name in SECRETS else None
-        secret = None if not path or _secret_mistake(Path(path)) else _secret(Path(path))
+        environment = {name.upper(): text for name, text in self.env_vars.items() if text}
+        path = _secret_file(field_name, environment) if field_name in SECRETS else None
+        secret = None if path is None or _secret_mistake(path[1]) else _secret(path[1])
         return secret, field_name, False
+
+
+def _secret_file(name: str, environment: Mapping[str, str]) -> tuple[str, Path] | None:
+    """What names the file of a secret, and the file: the _FILE variable, else a credential that systemd loaded."""
+    named = variable(name) + FILE_SUFFIX
+    if environment.get(named):
+        return named, Path(environment[named])
+    credential = Path(environment.get(_CREDENTIALS) or "/nowhere", name)
+    return (f"the credential {name}", credential) if credential.exists() else None
 
 
 def _secret(path: Path) -> str:
@@ -309,17 +322,18 @@ def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
 def _given(environment: Mapping[str, str]) -> dict[str, str]:
     """Field → text, for the settings that are set; a secret's file stands for the secret."""
     texts = {name.upper(): text for name, text in environment.items() if text}
-    names = {name: (variable(name), variable(name) + FILE_SUFFIX) for name in Settings.model_fields}
-    return {name: texts[each] for name, both in names.items() for each in both if each in texts}
+    given = {name: texts[variable(name)] for name in Settings.model_fields if variable(name) in texts}
+    files = {name: str(file[1]) for name in SECRETS if (file := _secret_file(name, texts)) is not None}
+    return files | given
 
 
 def _unusable_secrets(environment: Mapping[str, str]) -> Iterator[str]:
-    for name in map(variable, SECRETS):
-        path = environment.get(name + FILE_SUFFIX)
-        if path and environment.get(name):
-            yield f"{name} and {name}{FILE_SUFFIX} are both set; keep one"
-        if path and (mistake := _secret_mistake(Path(path))):
-            yield f"{name}{FILE_SUFFIX}: {mistake}"
+    for name in SECRETS:
+        file = _secret_file(name, environment)
+        if file is not None and environment.get(variable(name)):
+            yield f"{variable(name)} and {file[0]} are both set; keep one"
+        if file is not None and (mistake := _secret_mistake(file[1])):
+            yield f"{file[0]}: {mistake}"
 
 
 def _follows(detail: Mapping[str, Any]) -> bool:
