@@ -68,8 +68,11 @@ def make_bak(directory: Path) -> Path:
             raise BakNotOursError(errno.EPERM, "bak is not a directory of the service's own", bak) from None
         if stat.S_IMODE(status.st_mode) & ~stat.S_ISGID != _UNFINISHED_MODE:
             return bak
-    os.chown(bak, -1, directory.stat().st_gid)
-    bak.chmod(BAK_MODE)
+    _give_group(bak, directory.stat().st_gid)
+    try:
+        bak.chmod(BAK_MODE)
+    except PermissionError:  # systemd's RestrictSUIDSGID; what is put there is given its group in any case
+        bak.chmod(BAK_MODE & 0o777)
     fsync_directory(directory)
     return bak
 
@@ -170,9 +173,15 @@ def _put(source: Path, target: Path) -> None:
         source.unlink()
         return
     if source.stat().st_uid == os.geteuid():
-        os.chown(source, -1, target.parent.stat().st_gid)
+        _give_group(source, target.parent.stat().st_gid)
         source.chmod(FILE_MODE)
     _move(source, target)
+
+
+def _give_group(path: Path, group: int) -> None:
+    """Under a directory with the setgid bit that is so already, and the unit's system call filter need not allow it."""
+    if path.stat().st_gid != group:
+        os.chown(path, -1, group)
 
 
 def _move(source: Path, target: Path) -> None:

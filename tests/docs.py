@@ -12,6 +12,20 @@ from watcher.tables import tables_markdown
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 TABLES = ROOT / "deploy" / "tables.md"
+ENVIRONMENT = ROOT / "deploy" / "userdrop.env"
+
+_INSTALLED = {
+    "USERDROP_UPLOAD_DIR": "/srv/userdrop/upload",
+    "USERDROP_STATE_DIR": "/var/lib/userdrop",
+    "USERDROP_MAIL_DIR": "/var/lib/userdrop/mail",
+    "USERDROP_VSFTPD_LOG": "/var/log/vsftpd.log",
+    "USERDROP_LOG_FORMAT": "json",
+}
+"""What `deploy/install` needs otherwise than by default."""
+_ENVIRONMENT_HEAD = """\
+# Settings of the service, read by systemd at its start: systemctl restart userdrop. Lines that begin with # are not in
+# force; where they show a value, it is the default. Secrets are better kept as credentials: see the unit.
+"""
 
 
 def generated() -> dict[Path, dict[str, str]]:
@@ -35,6 +49,18 @@ def with_generated(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
+def environment_file() -> str:
+    """The file of settings that `deploy/install` puts in place."""
+    return _ENVIRONMENT_HEAD + "".join(map(_environment_line, documented()))
+
+
+def _environment_line(row: tuple[str, str, str]) -> str:
+    names, default, meaning = row
+    variable = names.partition(" ")[0]
+    mark, value = ("", _INSTALLED[variable]) if variable in _INSTALLED else ("#", default)
+    return f"\n# {meaning}\n{mark}{variable}={value}\n"
+
+
 def _setting(row: tuple[str, str, str]) -> tuple[str, ...]:
     variable, default, meaning = row
     return f"`{variable}`", f"`{default}`" if default else "", meaning
@@ -53,3 +79,4 @@ def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 if __name__ == "__main__":
     for document, its_parts in generated().items():
         document.write_text(with_generated(document.read_text(encoding="utf-8"), its_parts), encoding="utf-8")
+    ENVIRONMENT.write_text(environment_file(), encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 from importer.database import metadata, user_table
 from importer.format_file import load_format
-from tests.docs import TABLES, generated, with_generated
+from tests.docs import ENVIRONMENT, TABLES, environment_file, generated, with_generated
 from tests.importing import make_site
 from watcher.catalogue import EVENTS, FIELDS
 
@@ -22,6 +22,10 @@ def test_documents_hold_what_is_generated(document: Path) -> None:
     text, parts = document.read_text(encoding="utf-8"), generated()[document]
     assert all(f"<!-- {name} -->" in text for name in parts)
     assert with_generated(text, parts) == text, "run `python -m tests.docs`"
+
+
+def test_the_file_of_settings_for_systemd_has_every_setting() -> None:
+    assert ENVIRONMENT.read_text(encoding="utf-8") == environment_file(), "run `python -m tests.docs`"
 
 
 def test_every_table_and_every_column_says_what_it_means() -> None:

@@ -101,7 +101,7 @@ _STAGES = {
 
 
 _CURES = {
-    Stage.CONNECT: "check USERDROP_SMTP_HOST and USERDROP_SMTP_PORT, and that no firewall is between",
+    Stage.CONNECT: "check USERDROP_SMTP_HOST and USERDROP_SMTP_PORT, the firewall, and the unit's IPAddressAllow",
     Stage.TLS: "set USERDROP_SMTP_TLS to what the server offers: starttls (587), implicit (465), none (25)",
     Stage.LOGIN: "check USERDROP_SMTP_USER and USERDROP_SMTP_PASSWORD (or USERDROP_SMTP_PASSWORD_FILE)",
     Stage.SENDER: "set USERDROP_REPLY_TO_ADMIN_EMAIL to an address from which this login may send",
