@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from sqlalchemy import make_url, text
 
 from importer.database import migrate
 from importer.engines import make_engine
@@ -21,6 +22,7 @@ from importer.format_file import load_format
 from tests.importing import mounted
 from tests.rights import mode, obeying_file_modes
 from tests.servers.ports import LOOPBACK
+from tests.servers.postgresql import PostgresqlServer
 from tests.servers.smtp import Faults, SmtpServer, smtp_server
 from tests.servers.tools import environment, needs
 from watcher.app import transport
@@ -298,6 +300,20 @@ def test_a_database_that_is_down_is_told_to_be_started(house: House) -> None:
         port = free.getsockname()[1]
     house.settings["database_url"] = f"postgresql+psycopg://me:{SECRET}@{LOOPBACK}:{port}/users"
     assert is_broken(house.fault("database"), "onnection refused", "systemctl start postgresql")
+
+
+def test_a_database_whose_user_may_not_do_enough_is_told_with_the_script_that_mends_it(
+    house: House, postgresql: PostgresqlServer
+) -> None:
+    url = postgresql.url()
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE guest LOGIN"))
+    house.settings["database_url"] = make_url(url).set(username="guest").render_as_string(hide_password=False)
+    assert is_broken(house.fault("database writing"), "permission denied", "deploy/postgresql.sql")
+    migrate(engine, load_format(None))
+    engine.dispose()
+    assert is_broken(house.fault("database"), "permission denied", "deploy/postgresql.sql")
 
 
 def test_a_file_that_is_no_database_is_told_to_be_restored(house: House) -> None:

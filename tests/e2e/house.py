@@ -53,6 +53,11 @@ class House:
         """Change settings: `change(MAX_FILE_MB="1")`."""
         self._settings |= {f"USERDROP_{name}": value for name, value in settings.items()}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings, as variables of the environment."""
+        return dict(self._settings)
+
     def mails_through(self, smtp: SmtpServer) -> None:
         """Have mails sent through a server."""
         self._settings |= {

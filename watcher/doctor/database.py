@@ -32,6 +32,7 @@ BUSY_SECONDS = 5.0
 """How long a running import's transaction is waited for."""
 _LARGEST_DIFFERENCE = dt.timedelta(minutes=1)
 _LOCKED = "locked"
+_RIGHTS = "have the database and its tables belong to its user, as with deploy/postgresql.sql"
 
 
 def examined(
@@ -161,7 +162,7 @@ def _same_time(its: dt.datetime, now: dt.datetime, *, is_shared: bool) -> Findin
 def _unwritable(error: SQLAlchemyError, busy_seconds: float) -> Finding:
     what = what_failed(error)
     if isinstance(error, DBAPIError) and is_missing_right(error):
-        return broken(WRITING, what, "give its user the rights of deploy/postgresql.sql")
+        return broken(WRITING, what, _RIGHTS)
     if _LOCKED in what:
         cure = "ask again; if it lasts, look for another program that holds the file open: fuser -v FILE"
         return warning(WRITING, f"somebody else writes, and was waited for {busy_seconds:g} s: {what}", cure)
@@ -175,6 +176,8 @@ def _unwritable(error: SQLAlchemyError, busy_seconds: float) -> Finding:
 def _unreachable(url: str, error: SQLAlchemyError | OSError) -> Finding:
     what = what_failed(error) if isinstance(error, SQLAlchemyError) else error.strerror or type(error).__name__
     what = " ".join(what.split())
+    if isinstance(error, DBAPIError) and is_missing_right(error):
+        return broken(NAME, what, _RIGHTS)
     if sqlite_file(url) is not None:
         if "not a database" in what or "malformed" in what:
             return broken(NAME, what, "restore the file from a backup; the service imports nothing meanwhile")
