@@ -196,5 +196,5 @@ def test_logs_are_rotated_by_one_rule_only(tmp_path: Path) -> None:
 
 
 def test_every_script_is_understood_by_bash() -> None:
-    for name in ("doctor", "install", "uninstall", "packages", "run", "test", "venv"):
+    for name in ("doctor", "install", "uninstall", "packages", "run", "test", "venv", "vsftpd-start"):
         assert ended("bash", "-n", DEPLOY / name).returncode == 0, name
