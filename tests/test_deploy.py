@@ -195,6 +195,16 @@ def test_logs_are_rotated_by_one_rule_only(tmp_path: Path) -> None:
     assert not (theirs.parent / "userdrop").exists()
 
 
+def test_logrotate_understands_the_rule(tmp_path: Path) -> None:
+    rule = tmp_path / "userdrop"
+    rule.write_bytes((DEPLOY / "logrotate.conf").read_bytes())
+    rule.chmod(0o644)
+    done = ended(needs("logrotate"), "--debug", "--state", tmp_path / "state", rule)
+    assert done.returncode == 0
+    assert "error" not in done.stderr
+    assert "/var/log/vsftpd.log" in done.stderr
+
+
 def test_every_script_is_understood_by_bash() -> None:
     for name in ("doctor", "install", "uninstall", "packages", "run", "test", "venv", "vsftpd-start"):
         assert ended("bash", "-n", DEPLOY / name).returncode == 0, name

@@ -142,7 +142,7 @@ def test_in_a_house_that_is_in_order_all_is_well(house: House, smtp: SmtpServer,
     found = [each for each in house.findings() if each.name != ACCOUNT]
     locks.release()
     assert [each for each in found if each.state is not State.OK] == []
-    assert f"it runs as process {os.getpid()}" in told(found, "service")
+    assert f"it runs as process {os.getpid()}; a second `userdrop run` is refused" in told(found, "service")
     assert "rolled back" in told(found, "database writing")
     assert smtp.received == []
 
@@ -466,13 +466,3 @@ def test_a_bug_in_an_examination_is_a_finding_without_its_text(house: House) -> 
     *_, last = examined(settings, load_format(None), make_transport=fail, send=False)
     assert is_broken(last, "a bug has ended this examination (RuntimeError in", "report")
     assert SECRET not in last.what
-
-
-def test_it_finds_the_service_that_runs_and_takes_no_lock(house: House) -> None:
-    locks = InstanceLocks(house.state, f"sqlite:///{house.state / 'userdrop.db'}")
-    try:
-        (found,) = (each for each in in_a_process(house) if each.name == "service")
-    finally:
-        locks.release()
-    assert found.state is State.OK
-    assert f"runs as process {os.getpid()}; a second `userdrop run` is refused" in found.what
