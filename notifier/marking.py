@@ -99,7 +99,11 @@ class Results:
     async def _bury(self, result: Result) -> Delivered:
         mail = result.mail
         instead = self._letters.undeliverable(
-            recipient=mail.recipient, subject=mail.letter.subject, client=mail.client, said=_said(result)
+            mail=mail.id,
+            recipient=mail.recipient,
+            subject=mail.letter.subject,
+            client=mail.client,
+            said=_said(result),
         )
         telling = outbox.to_admin(self._addresses, instead, mail.client, result.at)
         work = partial(outbox.mark_dead, self._engine, mail, now=result.at, error=_said(result), instead=telling)

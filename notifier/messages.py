@@ -1,12 +1,13 @@
 """A stored mail becomes the bytes that travel: headers of our own, two bodies, the reports."""
 
+import base64
 import contextlib
 import io
 import os
 import stat
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
@@ -15,6 +16,8 @@ from html import escape
 from pathlib import Path
 from typing import BinaryIO
 
+from notifier.csv_cutting import Cut, first_records, header_of
+from notifier.letters import MOST_ATTACHMENTS, Notes
 from notifier.model import Report, StoredMail
 
 LARGEST = 10_000_000
@@ -22,9 +25,9 @@ LARGEST = 10_000_000
 ENCODED = 1.37
 """How much base64 with its line ends adds."""
 _CHUNK = 1 << 16
+_LINE_BYTES = 57
+"""What one line of base64 holds."""
 _PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-_Open = tuple[Report, BinaryIO]
 
 
 class Packing(IntEnum):
@@ -32,7 +35,8 @@ class Packing(IntEnum):
 
     FILES = 0
     ZIP = 1
-    NOTHING = 2
+    FIRST_ROWS = 2
+    NOTHING = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +48,44 @@ class Packed:
     note: str = ""
 
 
-def encode(message: EmailMessage) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message whose attachments are not in its tree: they are encoded once, straight into the bytes that travel.
+
+    Attributes:
+        tree: headers and bodies; each attachment holds its stand-in.
+        files: the content of each attachment behind its stand-in.
+    """
+
+    tree: EmailMessage
+    files: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+
+    def __getitem__(self, header: str) -> str:
+        """A header's value."""
+        return str(self.tree[header])
+
+
+def encode(message: Message) -> bytes:
     """The message with CRLF, in seven bits unless an address needs SMTPUTF8."""
-    return message.as_bytes()
+    wire = io.BytesIO()
+    rest = message.tree.as_bytes()
+    for stand_in, content in message.files:
+        before, _, rest = rest.partition(stand_in)
+        wire.write(before)
+        _write_base64(wire, content)
+    wire.write(rest)
+    return wire.getvalue()
 
 
-def build(mail: StoredMail, sender: str, packed: Packed) -> EmailMessage:
+def _write_base64(wire: BinaryIO, content: bytes) -> None:
+    """The content in lines; the line end of the last one is behind the stand-in already."""
+    lines = range(0, len(content), _LINE_BYTES)
+    wire.writelines(
+        (b"\r\n" if start else b"") + base64.b64encode(content[start : start + _LINE_BYTES]) for start in lines
+    )
+
+
+def build(mail: StoredMail, sender: str, packed: Packed) -> Message:
     """The message; equal arguments give equal Message-ID, Date and content."""
     ascii_only = (sender + mail.recipient).isascii()
     message = EmailMessage(policy=(SMTP if ascii_only else SMTPUTF8).clone(cte_type="7bit"))
@@ -58,19 +94,22 @@ def build(mail: StoredMail, sender: str, packed: Packed) -> EmailMessage:
     message["Subject"] = mail.letter.subject
     message["Date"] = format_datetime(mail.created_at)
     message["Message-ID"] = mail.message_id
+    message["Content-Language"] = mail.letter.language
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(_with_note(mail.letter.text, packed.note))
     message.add_alternative(_with_note_html(mail.letter.html, packed.note), subtype="html")
-    for name, content in packed.files:
-        _attach(message, name, content)
-    _fix_boundaries(message, mail.message_id)
-    return message
+    identity = "".join(filter(str.isalnum, mail.message_id.partition("@")[0]))
+    stand_ins = [f"=_{number}_{identity}_file" for number in range(len(packed.files))]
+    for stand_in, (name, _) in zip(stand_ins, packed.files, strict=True):
+        _attach(message, name, stand_in)
+    _fix_boundaries(message, identity)
+    contents = (content for _, content in packed.files)
+    return Message(message, tuple(zip((stand_in.encode() for stand_in in stand_ins), contents, strict=True)))
 
 
-def _fix_boundaries(message: EmailMessage, message_id: str) -> None:
+def _fix_boundaries(message: EmailMessage, identity: str) -> None:
     """Boundaries from the Message-ID, so that a mail that is sent twice is byte for byte the same."""
-    identity = "".join(filter(str.isalnum, message_id.partition("@")[0]))
     multiparts = [part for part in message.walk() if part.is_multipart()]
     for number, part in enumerate(multiparts):
         part.set_boundary(f"=_{number}_{identity}")
@@ -84,44 +123,127 @@ def _with_note_html(html: str, note: str) -> str:
     return html.replace("</body>", f"<p>{escape(note)}</p>\n</body>") if note else html
 
 
-def _attach(message: EmailMessage, name: str, content: bytes) -> None:
+def _attach(message: EmailMessage, name: str, stand_in: str) -> None:
+    """An attachment that holds its stand-in where its base64 is to be."""
     if name.endswith(".zip"):
-        message.add_attachment(content, maintype="application", subtype="zip", filename=name)
+        message.add_attachment(b"", maintype="application", subtype="zip", filename=name)
     else:
-        message.add_attachment(content, maintype="text", subtype="csv", params={"charset": "utf-8"}, filename=name)
+        message.add_attachment(b"", maintype="text", subtype="csv", params={"charset": "utf-8"}, filename=name)
+    *_, attachment = message.iter_attachments()
+    attachment.set_payload(f"{stand_in}\n")
 
 
-def pack(mail: StoredMail, reports: Sequence[Report], *, largest: int, at_least: Packing) -> Packed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A CSV to attach: one report, or several with the same header one after the other."""
+
+    name: str
+    reports: tuple[Report, ...]
+    header_bytes: int
+    size: int
+
+    def chunks(self) -> Generator[bytes]:
+        """Its bytes.
+
+        Raises:
+            OSError: a report is gone or cannot be read.
+        """
+        for number, report in enumerate(self.reports):
+            file = _find(report)
+            if file is None:
+                raise FileNotFoundError(report.in_bak)
+            with file:
+                file.seek(self.header_bytes if number else 0)
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+
+
+def pack(mail: StoredMail, reports: Sequence[Report], notes: Notes, *, largest: int, at_least: Packing) -> Packed:
     """Read the reports of a mail and pack them so that the message stays within `largest` bytes, if it can.
+
+    More than MOST_ATTACHMENTS reports are merged, those with equal headers into one. What is too large becomes a ZIP,
+    and what is too large as that is cut behind the first rows that fit.
 
     Args:
         mail: whose reports they are.
         reports: where they lie; one that is nowhere is named in the note.
+        notes: the words for what the letter could not know.
         largest: bytes of the whole message.
         at_least: the first packing to consider, after the server refused the one before.
     """
+    if not mail.letter.attachments:
+        return Packed(packing=Packing.NOTHING)
     try:
-        with contextlib.ExitStack() as stack:
-            found = [(report, stack.enter_context(file)) for report in reports if (file := _find(report))]
-            return _pack_open(mail, found, largest, at_least)
+        parts = _parts(reports)
+        there = {report.attachment for part in parts for report in part.reports}
+        lost = [attachment.filename for attachment in mail.letter.attachments if attachment not in there]
+        packed = _packed(parts, notes, _budget(mail, largest), at_least) if parts else Packed(packing=Packing.NOTHING)
     except OSError:
-        return Packed(packing=Packing.NOTHING, note=_note_of_large(reports))
+        return Packed(packing=Packing.NOTHING, note=notes.too_large([report.in_bak for report in reports]))
+    note = " ".join(filter(None, (packed.note, notes.lost(lost) if lost else "")))
+    return Packed(packing=packed.packing, files=packed.files, note=note)
 
 
-def _pack_open(mail: StoredMail, found: Sequence[_Open], largest: int, at_least: Packing) -> Packed:
-    lost = _note_of_lost(mail, found)
-    if not found:
-        return Packed(packing=Packing.NOTHING, note=lost)
-    budget = int((largest - 2 * len(mail.letter.text) - 2 * len(mail.letter.html) - 4096) / ENCODED)
-    if at_least <= Packing.FILES and sum(os.fstat(file.fileno()).st_size for _, file in found) <= budget:
-        files = tuple((report.attachment.filename, file.read()) for report, file in found)
-        return Packed(packing=Packing.FILES, files=files, note=lost)
-    zipped = _zip(found, budget) if at_least <= Packing.ZIP else None
-    if zipped is not None:
-        note = "The attached reports are packed into one ZIP file, because they are large."
-        return Packed(packing=Packing.ZIP, files=(("failed.zip", zipped),), note=f"{note} {lost}".strip())
-    note = _note_of_large([report for report, _ in found])
-    return Packed(packing=Packing.NOTHING, note=f"{note} {lost}".strip())
+def _budget(mail: StoredMail, largest: int) -> int:
+    """Bytes of attachments before they are encoded."""
+    return int((largest - 2 * len(mail.letter.text) - 2 * len(mail.letter.html) - 4096) / ENCODED)
+
+
+def _packed(parts: Sequence[_Part], notes: Notes, budget: int, at_least: Packing) -> Packed:
+    fits = sum(part.size for part in parts) <= budget
+    if at_least <= Packing.FILES and fits and len(parts) <= MOST_ATTACHMENTS:
+        files = tuple((part.name, b"".join(part.chunks())) for part in parts)
+        return Packed(packing=Packing.FILES, files=files)
+    if at_least <= Packing.ZIP and (zipped := _zip(parts, budget)) is not None:
+        return Packed(packing=Packing.ZIP, files=(("failed.zip", zipped),), note=notes.zipped())
+    names = [report.in_bak for part in parts for report in part.reports]
+    if at_least <= Packing.FIRST_ROWS:
+        cuts = [(part, _cut(part, budget // min(len(parts), MOST_ATTACHMENTS))) for part in parts[:MOST_ATTACHMENTS]]
+        files = tuple((_first_name(part.name), cut.content) for part, cut in cuts if cut.records)
+        if files:
+            note = notes.first_rows(sum(cut.records for _, cut in cuts), names)
+            return Packed(packing=Packing.FIRST_ROWS, files=files, note=note)
+    return Packed(packing=Packing.NOTHING, note=notes.too_large(names))
+
+
+def _cut(part: _Part, limit: int) -> Cut:
+    with contextlib.closing(part.chunks()) as chunks:
+        return first_records(chunks, limit)
+
+
+def _first_name(name: str) -> str:
+    return f"{name.removesuffix('.csv').removesuffix('.failed')}.first-rows.failed.csv"
+
+
+def _parts(reports: Sequence[Report]) -> list[_Part]:
+    """The CSVs that there are to attach, in the order of the reports; those that lie nowhere are left out."""
+    looks = [(report, *look) for report in reports if (look := _looked_at(report)) is not None]
+    if len(looks) <= MOST_ATTACHMENTS:
+        return [
+            _Part(name=report.attachment.filename, reports=(report,), header_bytes=len(header), size=size)
+            for report, header, size in looks
+        ]
+    alike: dict[bytes, list[tuple[Report, int]]] = {}
+    for report, header, size in looks:
+        alike.setdefault(header, []).append((report, size))
+    return [
+        _Part(
+            name=f"failed-users{f'-{number}' if number > 1 else ''}.csv",
+            reports=tuple(report for report, _ in members),
+            header_bytes=len(header),
+            size=sum(size for _, size in members) - (len(members) - 1) * len(header),
+        )
+        for number, (header, members) in enumerate(alike.items(), start=1)
+    ]
+
+
+def _looked_at(report: Report) -> tuple[bytes, int] | None:
+    """The header of a report and its size in bytes, where it lies somewhere."""
+    file = _find(report)
+    if file is None:
+        return None
+    with file:
+        return header_of(iter(lambda: file.read(_CHUNK), b"")), os.fstat(file.fileno()).st_size
 
 
 def _find(report: Report) -> BinaryIO | None:
@@ -148,33 +270,16 @@ def _opened(place: Path) -> BinaryIO | None:
     return None
 
 
-def _zip(found: Sequence[_Open], budget: int) -> bytes | None:
-    """A ZIP of the reports, read in chunks; None as soon as it is larger than the budget."""
+def _zip(parts: Sequence[_Part], budget: int) -> bytes | None:
+    """A ZIP of the CSVs, written in chunks; None as soon as it is larger than the budget."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for report, source in found:
-            with archive.open(_member(report), "w", force_zip64=True) as target:
-                while chunk := source.read(_CHUNK):
+        for part in parts:
+            member = zipfile.ZipInfo(part.name)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as target:
+                for chunk in part.chunks():
                     target.write(chunk)
                     if packed.tell() > budget:
                         return None
     return packed.getvalue() if packed.tell() <= budget else None
-
-
-def _member(report: Report) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(report.attachment.filename)
-    member.compress_type = zipfile.ZIP_DEFLATED
-    return member
-
-
-def _note_of_large(reports: Sequence[Report]) -> str:
-    if not reports:
-        return ""
-    names = ", ".join(f"bak/{report.in_bak}" for report in reports)
-    return f"The reports do not fit into a mail and are not attached. Fetch them from the server: {names}."
-
-
-def _note_of_lost(mail: StoredMail, found: Sequence[_Open]) -> str:
-    here = {report.attachment for report, _ in found}
-    lost = [attachment.filename for attachment in mail.letter.attachments if attachment not in here]
-    return f"Not attached, because the file is no longer there: {', '.join(lost)}." if lost else ""

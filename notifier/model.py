@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, assert_never
 
 from importer.model import Audience
 
@@ -29,6 +29,8 @@ class AlertKind(StrEnum):
     DISK_FULL = "disk_full"
     ODD_FILE = "odd_file"
     WORKER = "worker"
+    LOW_DISK = "low_disk"
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Letter:
     text: str
     html: str
     attachments: tuple[Attachment, ...] = ()
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,15 +150,25 @@ class Addresses:
     Attributes:
         failed_import: for the people who drop files; without any, the administrator is written to.
         admin: sender, reply address and the receiver of alerts.
+        success: for those who want to know of imports without failures.
     """
 
     failed_import: tuple[str, ...]
     admin: str
+    success: tuple[str, ...] = ()
 
     def of(self, audience: Audience, client: str | None) -> tuple[str, ...]:
         """The recipients of an audience; today they are the same for every client."""
         del client
-        return self.failed_import if audience is Audience.CLIENT and self.failed_import else (self.admin,)
+        match audience:
+            case Audience.CLIENT:
+                return self.failed_import or (self.admin,)
+            case Audience.ADMIN:
+                return (self.admin,)
+            case Audience.SUCCESS:
+                return self.success
+            case _:
+                assert_never(audience)
 
 
 class Stage(StrEnum):
@@ -269,6 +282,7 @@ class AlertText:
         cure: what to do.
         resolves: the condition that ends it.
         repeated: whether it is mailed again while it lasts though nothing is new.
+        command: what shows more.
     """
 
     severity: Severity
@@ -278,3 +292,4 @@ class AlertText:
     cure: str
     resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
     repeated: bool = True
+    command: str = "userdrop history --failed"

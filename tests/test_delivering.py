@@ -20,6 +20,7 @@ from notifier import outbox
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
+from notifier.messages import Message
 from notifier.model import Alert, AlertKind, Delivered, Failure, SendError, Stage
 from notifier.smtp import SmtpTransport, Transport
 from tests.mailing import (
@@ -44,11 +45,11 @@ class Mailbox:
     """A transport that keeps what it takes, and fails as told."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, EmailMessage]] = []
+        self.taken: list[tuple[str, Message]] = []
         self.tried = 0
         self.failures: Callable[[str], Failure | None] = lambda _recipient: None
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         self.tried += 1
         found = self.failures(recipient)
         if found is not None:
@@ -434,7 +435,7 @@ class Held:
     def __init__(self) -> None:
         self.begun, self.go = asyncio.Event(), asyncio.Event()
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         del message, recipient
         self.begun.set()
         await self.go.wait()

@@ -77,6 +77,12 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         INTERVAL_MINUTES=1,
         DATABASE_URL="sqlite:////data/u.db",
         STATE_DIR=tmp_path / "state",
+        SUCCESS_EMAIL="head@example.org",
+        MAIL_ATTACH="never",
+        LANGUAGE="fr",
+        TIMEZONE="America/Toronto",
+        TEMPLATE_DIR=tmp_path / "templates",
+        MIN_FREE_MB=0,
         MAIL_DIR=tmp_path / "mail",
         SMTP_HOST="mail.example.org",
         SMTP_PORT=2525,
@@ -296,3 +302,11 @@ def test_every_setting_is_in_force_and_documented(environment: Environment) -> N
     assert [name for name, _ in in_force(environment.load())] == names
     assert [name.split()[0] for name, _, _ in documented()] == names
     assert all(meaning for _, _, meaning in documented())
+
+
+def test_a_time_zone_that_does_not_exist_is_a_mistake(environment: Environment) -> None:
+    with pytest.raises(SettingsMistakesError) as caught:
+        environment.load(TIMEZONE="Mars/Olympus")
+    assert caught.value.mistakes == [
+        "USERDROP_TIMEZONE: should be a time zone like America/Toronto, not 'Mars/Olympus'"
+    ]

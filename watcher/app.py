@@ -7,6 +7,7 @@ import signal
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import URL, make_url
@@ -18,7 +19,7 @@ from notifier.delivering import Delivery
 from notifier.letters import Letters
 from notifier.model import Addresses
 from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
-from notifier.templating import environment
+from notifier.templating import Templates
 from watcher.batching import next_tick
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance
@@ -184,8 +185,12 @@ class Service:
             node=node_name(settings.state_dir),
             database_clock=lambda: database_time(self._engine, utc_now()),
             transport=_transport(settings),
-            addresses=Addresses(failed_import=settings.failed_import_email, admin=settings.reply_to_admin_email),
-            letters=Letters(environment()),
+            addresses=Addresses(
+                failed_import=settings.failed_import_email,
+                admin=settings.reply_to_admin_email,
+                success=settings.success_email,
+            ),
+            letters=_letters(settings),
             clock=utc_now,
             next_run=lambda: next_tick(utc_now(), settings.interval),
             jitter=random.random,
@@ -222,12 +227,22 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
         format=format_,
         max_bytes=settings.max_file_mb << 20,
         skips_unchanged=settings.unchanged_rows == "skip",
+        tells_success=bool(settings.success_email),
+        language=settings.language,
         allowance=Allowance(
             memory_bytes=settings.file_memory_mb << 20,
             cpu_seconds=settings.file_cpu_seconds,
             seconds=settings.file_seconds,
             files=settings.worker_files,
         ),
+    )
+
+
+def _letters(settings: Settings) -> Letters:
+    return Letters(
+        Templates(directory=settings.template_dir, timezone=ZoneInfo(settings.timezone)),
+        language=settings.language,
+        attaches=settings.mail_attach == "always",
     )
 
 

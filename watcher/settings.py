@@ -12,6 +12,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -48,6 +49,15 @@ def _address(value: str) -> str:
     if not _ADDRESS.fullmatch(value):
         message = "should be an e-mail address like admin@example.org"
         raise ValueError(message)
+    return value
+
+
+def _known_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        message = "should be a time zone like America/Toronto"
+        raise ValueError(message) from None
     return value
 
 
@@ -91,6 +101,23 @@ class Settings(BaseSettings):
     reply_to_admin_email: _Address = Field(
         default="userdrop-admin@localhost",
         description="From and Reply-To of every mail, and who gets every alert",
+    )
+    success_email: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses)] = Field(
+        default=(), description="who gets a mail about files whose rows were all imported; nobody by default"
+    )
+    mail_attach: Literal["always", "never"] = Field(
+        default="always",
+        description="whether failed users travel by mail; never: mails say where in bak they lie",
+    )
+    language: Literal["en", "fr"] = Field(default="en", description="of mails and of reasons in reports: en or fr")
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
+        default="UTC", description="in which mails tell times, like America/Toronto"
+    )
+    template_dir: Path | None = Field(
+        default=None, description="a directory of templates that stand in for those in notifier/templates"
+    )
+    min_free_mb: int = Field(
+        default=1024, ge=0, description="less free space than this where files or the database lie is an alert; in MB"
     )
     database_url: Annotated[SecretStr, AfterValidator(_known_database)] | None = Field(
         default=None,

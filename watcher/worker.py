@@ -50,6 +50,8 @@ class WorkerConfig:
     max_bytes: int
     allowance: Allowance
     skips_unchanged: bool = True
+    tells_success: bool = False
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +290,15 @@ def _tools(config: WorkerConfig) -> _Tools:
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
     engine = make_engine(config.database_url, single=True)
-    importer = Importer(engine, config.format, limits, clock, skips_unchanged=config.skips_unchanged)
+    importer = Importer(
+        engine,
+        config.format,
+        limits,
+        clock,
+        skips_unchanged=config.skips_unchanged,
+        tells_success=config.tells_success,
+        language=config.language,
+    )
     return _Tools(importer=importer, holder=Holder(engine), format=config.format)
 
 
