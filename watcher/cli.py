@@ -176,6 +176,91 @@ def user(*, key: str, client: str, as_json: bool) -> None:
         Console().print(user_table(found))
 
 
+@userdrop.group()
+def mail() -> None:
+    """Show the mails that wait or could not be delivered, try them again, or drop them.
+
+    Exit codes: 0 done, 1 there is no such mail, or it is sent already or being sent, 3 wrong usage or settings or no
+    usable database, 69 database out.
+    """
+
+
+_NUMBERS = click.argument("numbers", type=click.IntRange(1, 2**63 - 1), nargs=-1, required=True, metavar="MAIL...")
+
+
+@mail.command("list")
+@click.option("--all", "with_sent", is_flag=True, help="Also those that were sent.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
+@_JSON
+def list_mails(*, with_sent: bool, limit: int, as_json: bool) -> None:
+    """Show queued and dead mails, the newest first."""
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from notifier.queueing import UNSENT, listed  # noqa: PLC0415 - see history
+    from watcher.answering import mail_json, mails_table  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    with _history(loaded) as connection:
+        states = (*UNSENT, "sent") if with_sent else UNSENT
+        found = listed(connection, states=states, limit=limit, now=utc_now())
+    if as_json:
+        for each in found:
+            click.echo(mail_json(each))
+    elif found:
+        Console().print(mails_table(found))
+    else:
+        click.echo("no mail waits", err=True)
+
+
+@mail.command("show")
+@click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="MAIL")
+def show_mail(*, number: int) -> None:
+    """Show what became of a MAIL, and what it says."""
+    from notifier.queueing import found  # noqa: PLC0415 - see history
+    from watcher.answering import mail_text  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    with _history(loaded) as connection:
+        shown = found(connection, number, now=utc_now())
+    if shown is None:
+        _fail(f"there is no mail {number}", SOME_FAILED)
+    click.echo(mail_text(*shown), nl=False)
+
+
+@mail.command("retry")
+@_NUMBERS
+def retry_mails(*, numbers: tuple[int, ...]) -> None:
+    """Have each MAIL tried at once by the running service, a dead one too; it then has five days again."""
+    from notifier.queueing import retry  # noqa: PLC0415 - see history
+
+    _change_mails(retry, numbers, "queued again")
+
+
+@mail.command("drop")
+@_NUMBERS
+def drop_mails(*, numbers: tuple[int, ...]) -> None:
+    """Delete each MAIL that was not sent; reports stay in bak."""
+    from notifier.queueing import drop  # noqa: PLC0415 - see history
+
+    _change_mails(drop, numbers, "dropped")
+
+
+def _change_mails(change: Callable[..., list[int]], numbers: tuple[int, ...], what: str) -> None:
+    from importer.engines import make_engine  # noqa: PLC0415 - see history
+
+    loaded, _ = _loaded()
+    with _history(loaded):
+        engine = make_engine(loaded.database)
+    with _database_errors(), engine.begin() as connection:
+        changed = change(connection, numbers, now=utc_now())
+    engine.dispose()
+    for number in changed:
+        click.echo(f"mail {number} is {what}")
+    left = [str(number) for number in numbers if number not in changed]
+    if left:
+        _fail(f"left as they are, because they are not there, sent, or being sent: {', '.join(left)}", SOME_FAILED)
+
+
 @userdrop.command()
 @click.argument("file")
 def retry(*, file: str) -> None:
@@ -284,15 +369,22 @@ def _loaded() -> tuple[Settings, Format]:
 @contextmanager
 def _history(settings: Settings, format_: Format | None = None) -> Iterator["Connection"]:
     """The service's database to be read, or the end with why that is not possible."""
+    from importer.history import open_history  # noqa: PLC0415 - see history
+
+    with _database_errors(), open_history(settings.database, format_) as connection:
+        yield connection
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """The end with why a database cannot be used, where it cannot."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415 - see history
 
     from importer.database import UnusableDatabaseError  # noqa: PLC0415
     from importer.engines import is_missing_right, is_outage, what_failed  # noqa: PLC0415
-    from importer.history import open_history  # noqa: PLC0415
 
     try:
-        with open_history(settings.database, format_) as connection:
-            yield connection
+        yield
     except UnusableDatabaseError as error:
         _fail(str(error), USAGE)
     except SQLAlchemyError as error:
