@@ -1,5 +1,6 @@
 """Notices, mails and alerts in a real SQLite file and in a real PostgreSQL."""
 
+import dataclasses
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from sqlalchemy import Engine, event, select
 
 from importer.database import mails, metadata, notices
 from importer.engines import database_time, make_engine
-from importer.model import Audience
+from importer.model import Audience, Counts
 from notifier import outbox
 from notifier.messages import Packing, build, pack
 from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Occasion, Queued, StoredMail
@@ -307,3 +308,15 @@ def test_a_condition_that_comes_again_is_an_alert_of_its_own(engine: Engine) -> 
     again = replace(one, opened_at=NOW + timedelta(minutes=10))
     assert _tell(engine, again, Occasion.OPENED, minutes=11) == 1
     assert len(outbox.known_alerts(engine, now=NOW)) == 2
+
+
+def test_success_is_mailed_to_those_who_want_to_know(engine: Engine) -> None:
+    fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None, warnings=())
+    store(engine, fine.to(Audience.SUCCESS))
+    addresses = dataclasses.replace(ADDRESSES, success=("head@client.example",))
+    assert len(outbox.form(engine, LETTERS, addresses, now=NOW, next_run=None)) == 1
+    (mail,) = queue(engine)
+    assert (mail["recipient"], mail["subject"]) == (
+        "head@client.example",
+        "[userdrop] all users in students.csv were imported",
+    )

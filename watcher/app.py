@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import URL, make_url
 
-from importer.engines import database_time, make_engine
+from importer.archiving import BAK
+from importer.engines import database_time, make_engine, sqlite_file
 from importer.format import Format
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
@@ -23,6 +24,7 @@ from notifier.templating import Templates
 from watcher.batching import next_tick
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance
+from watcher.disks import Disks
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
@@ -56,6 +58,7 @@ class Service:
         self._alerts = Alerts(utc_now)
         self._worker = Worker(_worker_config(settings, format_))
         self._delivery = self._make_delivery()
+        self._disks = Disks(places=_places(settings), limit=settings.min_free_mb << 20, alerts=self._alerts)
         self._imports = Imports(
             client=CLIENT,
             directory=_directory(settings),
@@ -91,6 +94,7 @@ class Service:
                 tasks.create_task(self._deliver())
                 tasks.create_task(self._intake.run(self._stopping))
                 tasks.create_task(self._import())
+                tasks.create_task(self._disks.run(self._stopping))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -106,6 +110,7 @@ class Service:
         self._obey_signals()
         self._log_start()
         try:
+            await self._disks.look()
             await self._until_stopped(self._settle_and_import())
         finally:
             await self._delivery.once()
@@ -236,6 +241,18 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
             files=settings.worker_files,
         ),
     )
+
+
+def _places(settings: Settings) -> dict[str, Path]:
+    """Where the service needs room; the disk of a PostgreSQL server is its own admin's."""
+    upload = _directory(settings)
+    places = {"upload directory": upload, "bak": upload / BAK, "state directory": settings.state_dir}
+    file = sqlite_file(settings.database)
+    if file is not None:
+        places["database"] = file.parent
+    if settings.smtp_host is None:
+        places["mail directory"] = settings.mail_dir
+    return places
 
 
 def _letters(settings: Settings) -> Letters:

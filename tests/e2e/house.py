@@ -40,6 +40,7 @@ class House:
             "USERDROP_STATE_DIR": str(self.state),
             "USERDROP_MAIL_DIR": str(self.mail),
             "USERDROP_INTERVAL_MINUTES": "60",
+            "USERDROP_MIN_FREE_MB": "0",
             "USERDROP_QUIET_SECONDS": "0.3",
             "USERDROP_LONG_QUIET_SECONDS": "1.5",
             "USERDROP_FAILED_IMPORT_EMAIL": CLIENT_ADDRESS,
