@@ -94,7 +94,6 @@ def build(mail: StoredMail, sender: str, packed: Packed) -> Message:
     message["Subject"] = mail.letter.subject
     message["Date"] = format_datetime(mail.created_at)
     message["Message-ID"] = mail.message_id
-    message["Content-Language"] = mail.letter.language
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(_with_note(mail.letter.text, packed.note))
@@ -103,6 +102,8 @@ def build(mail: StoredMail, sender: str, packed: Packed) -> Message:
     stand_ins = [f"=_{number}_{identity}_file" for number in range(len(packed.files))]
     for stand_in, (name, _) in zip(stand_ins, packed.files, strict=True):
         _attach(message, name, stand_in)
+    # Bodies and attachments move the headers of the content that they find.
+    message["Content-Language"] = mail.letter.language
     _fix_boundaries(message, identity)
     contents = (content for _, content in packed.files)
     return Message(message, tuple(zip((stand_in.encode() for stand_in in stand_ins), contents, strict=True)))
