@@ -290,7 +290,7 @@ def test_every_alert_can_be_told_in_french(kind: AlertKind) -> None:
     mail = _alert(Occasion.OPENED)
     letter = letters.about_alert(dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind)), NOW)
     assert ALERT_TEXTS[kind].means not in letter.text
-    assert letter.text.startswith("À faire : ")
+    assert letter.text.startswith("À faire\u00a0: ")
 
 
 @pytest.mark.parametrize("kind", NoticeKind)

@@ -68,13 +68,16 @@ def test_a_sentence_that_no_catalogue_knows_stays_as_it_is() -> None:
 
 def test_words_of_ours_within_a_sentence_are_translated_and_values_are_not() -> None:
     sentence = said(ROW_SENTENCES["unknown"], {"column": "missing", "value": "image", "noun": "user type"}, "fr")
-    assert sentence == "missing «image» : ce type d’utilisateur n’est pas connu"
+    assert sentence == "missing «\u00a0image\u00a0»\u00a0: ce type d’utilisateur n’est pas connu"
 
 
 def test_what_is_wrong_with_a_file_is_told_in_any_language() -> None:
     assert refusal_in(refusal("not_text", kind="an image"), "fr").startswith("le fichier est une image, pas un CSV")
     remark = warning("unknown_column.suggestion", column="e-mial", suggestion="email")
-    assert warning_in(remark, "fr") == "la colonne «e-mial» n’est pas connue et a été ignorée; vouliez-vous dire email?"
+    assert (
+        warning_in(remark, "fr")
+        == "la colonne «\u00a0e-mial\u00a0» n’est pas connue et a été ignorée; vouliez-vous dire email?"
+    )
     assert warning_in(remark, "en") == remark.message
 
 
@@ -93,7 +96,7 @@ def test_what_another_version_stored_is_told_as_it_was() -> None:
 def test_a_report_tells_its_reasons_in_the_language_of_the_site() -> None:
     rows = report_rows(report_bytes("uid,email\n,x\nU1\nU2,a@b.ca\nU3,A@b.ca\n", language="fr"))
     assert [row[2] for row in rows[1:]] == [
-        "uid est obligatoire; email «x» n’est pas une adresse valide",
+        "uid est obligatoire; email «\u00a0x\u00a0» n’est pas une adresse valide",
         "la ligne a 1 cellules, l’en-tête en a 2; il manque un séparateur",
-        "email «A@b.ca» figure déjà à la ligne 4",
+        "email «\u00a0A@b.ca\u00a0» figure déjà à la ligne 4",
     ]
