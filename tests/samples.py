@@ -30,8 +30,10 @@ _EXAMPLES = {
     ),
     "fr": (
         "email «\u00a0ana@\u00a0» n\u2019est pas une adresse valide",
-        "user_type_id «\u00a0Studnet\u00a0»\u00a0: ce type d\u2019utilisateur n\u2019est pas connu;"
-        " vouliez-vous dire «\u00a0Student\u00a0»?",
+        (
+            "user_type_id «\u00a0Studnet\u00a0»\u00a0: ce type d\u2019utilisateur n\u2019est pas connu;"
+            " vouliez-vous dire «\u00a0Student\u00a0»?"
+        ),
     ),
 }
 
