@@ -70,6 +70,17 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         resolves="It ends when it is gone.",
         repeated=False,
     ),
+    AlertKind.CLIENT_FOLDERS: AlertText(
+        severity=Severity.WARNING,
+        title="folders of clients and their settings do not fit together",
+        means="A folder cannot be a client, or settings of a client cannot be told to belong to one folder.",
+        meanwhile="What cannot be a client is not served. A client whose settings are in doubt has the common ones, so"
+        " its mails go to the common addresses.",
+        cure="Rename the folder or the variable: its key is the folder's name in capitals, with everything but letters"
+        " and digits as _. A setting may also be there before its folder.",
+        resolves="It ends when nothing is in doubt any more.",
+        repeated=False,
+    ),
     AlertKind.WORKER: AlertText(
         severity=Severity.CRITICAL,
         title="the importing process keeps ending",

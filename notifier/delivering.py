@@ -82,7 +82,7 @@ class Delivery:
         self._sender = Sender(
             engine=engine,
             transport=transport,
-            admin=addresses.admin,
+            addresses=addresses,
             letters=letters,
             alerts=alerts,
             clock=clock,

@@ -66,7 +66,7 @@ class Results:
                 assert_never(result.end)
 
     def _is_own(self, result: Result) -> bool:
-        return result.mail.recipient == self._addresses.admin
+        return result.mail.recipient == self._addresses.admin_of(result.mail.client)
 
     async def _sent(self, result: Result) -> Delivered:
         mail = result.mail

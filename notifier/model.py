@@ -1,5 +1,6 @@
 """The notifier's nouns: frozen values from the standard library and the importer's model only."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +32,7 @@ class AlertKind(StrEnum):
     WORKER = "worker"
     LOW_DISK = "low_disk"
     TEMPLATE = "template"
+    CLIENT_FOLDERS = "client_folders"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,18 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAddresses:
+    """What a client has of its own; None and empty where the common addresses are meant."""
+
+    failed_import: tuple[str, ...] = ()
+    admin: str | None = None
+
+
+def _nothing_own(_: str) -> OwnAddresses:
+    return OwnAddresses()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
     """Who is written to.
 
@@ -151,24 +165,29 @@ class Addresses:
         failed_import: for the people who drop files; without any, the administrator is written to.
         admin: sender, reply address and the receiver of alerts.
         success: for those who want to know of imports without failures.
+        own: what a client has instead of these; called in threads.
     """
 
     failed_import: tuple[str, ...]
     admin: str
     success: tuple[str, ...] = ()
+    own: Callable[[str], OwnAddresses] = _nothing_own
 
-    def of(self, audience: Audience, client: str | None) -> tuple[str, ...]:
-        """The recipients of an audience; today they are the same for every client."""
-        del client
+    def of(self, audience: Audience, client: str) -> tuple[str, ...]:
+        """The recipients of an audience."""
         match audience:
             case Audience.CLIENT:
-                return self.failed_import or (self.admin,)
+                return self.own(client).failed_import or self.failed_import or (self.admin_of(client),)
             case Audience.ADMIN:
-                return (self.admin,)
+                return (self.admin_of(client),)
             case Audience.SUCCESS:
                 return self.success
             case _:
                 assert_never(audience)
+
+    def admin_of(self, client: str | None) -> str:
+        """The sender of a client's mails, and who is told of what needs an administrator; None: of the service."""
+        return (self.own(client).admin if client else None) or self.admin
 
 
 class Stage(StrEnum):

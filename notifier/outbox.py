@@ -65,7 +65,7 @@ def to_admin(addresses: Addresses, letter: Letter, client: str | None, now: date
     """A mail to the administrator."""
     return Mail(
         message_id=new_message_id(addresses),
-        recipient=addresses.admin,
+        recipient=addresses.admin_of(client),
         audience=Audience.ADMIN,
         client=client,
         letter=letter,

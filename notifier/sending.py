@@ -12,6 +12,7 @@ from notifier.alerts import Alerts
 from notifier.letters import Letters
 from notifier.messages import LARGEST, Message, Packed, Packing, build, pack
 from notifier.model import (
+    Addresses,
     AlertKind,
     Dead,
     Failure,
@@ -45,7 +46,7 @@ class Sender:
         *,
         engine: Engine,
         transport: Transport,
-        admin: str,
+        addresses: Addresses,
         letters: Letters,
         alerts: Alerts,
         clock: Callable[[], datetime],
@@ -53,7 +54,7 @@ class Sender:
         self._engine = engine
         self._letters = letters
         self._transport = transport
-        self._admin = admin
+        self._addresses = addresses
         self._alerts = alerts
         self._clock = clock
         self._packing: dict[int, Packing] = {}
@@ -110,7 +111,7 @@ class Sender:
         packed = pack(
             mail, reports, self._letters.notes(mail.letter.language), largest=self._largest, at_least=at_least
         )
-        return build(mail, self._admin, packed), packed.packing
+        return build(mail, self._addresses.admin_of(mail.client), packed), packed.packing
 
     def _sent(self, mail: StoredMail) -> Result:
         self._server_answers()
@@ -139,7 +140,7 @@ class Sender:
 
     async def send_directly(self, mail: Mail) -> bool:
         """Send a mail without attachments that no table holds; whether the server took it."""
-        message = build(_unstored(mail), self._admin, Packed(packing=Packing.NOTHING))
+        message = build(_unstored(mail), self._addresses.admin_of(mail.client), Packed(packing=Packing.NOTHING))
         try:
             await self._transport.send(message, mail.recipient)
         except SendError as error:

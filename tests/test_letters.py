@@ -182,7 +182,11 @@ def test_only_what_is_repeated_promises_to_be() -> None:
     for kind in AlertKind:
         mail = _alert(Occasion.OPENED)
         letter = LETTERS.about_alert(dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind)), NOW)
-        assert ("every 4 hours" in letter.text) == ("every 4 hours" in letter.html) == (kind is not AlertKind.ODD_FILE)
+        assert (
+            ("every 4 hours" in letter.text)
+            == ("every 4 hours" in letter.html)
+            == (kind not in {AlertKind.ODD_FILE, AlertKind.CLIENT_FOLDERS})
+        )
 
 
 def test_a_new_detail_is_said_to_be_one() -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Coroutine
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,19 +19,22 @@ from importer.format import Format
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.letters import Letters
-from notifier.model import Addresses
+from notifier.model import Addresses, OwnAddresses
 from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
 from notifier.templating import Templates
 from watcher.batching import next_tick
+from watcher.clients import Clients
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance
 from watcher.disks import Disks
+from watcher.folders import Found, find, key_of
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
 from watcher.model import CLIENT
+from watcher.observing import Observers
 from watcher.server_log import ServerLog, ServerVerdicts
-from watcher.settings import Settings
+from watcher.settings import SESSION_USER, ClientSettings, Settings
 from watcher.settling import Patience
 from watcher.worker import Worker, WorkerConfig
 
@@ -44,7 +48,7 @@ log = structlog.get_logger()
 
 
 class Service:
-    """The service of one upload directory.
+    """The service of one upload directory, which is a client, or whose folders are.
 
     Args:
         settings: in force.
@@ -60,26 +64,14 @@ class Service:
         self._delivery = self._make_delivery()
         self._disks = Disks(places=_places(settings), limit=settings.min_free_mb << 20, alerts=self._alerts)
         self._imports = Imports(
-            client=CLIENT,
-            directory=_directory(settings),
             worker=self._worker,
             alerts=self._alerts,
             elapsed=elapsed,
             told=self._delivery.wake,
             released=self._release,
         )
-        self._intake = Intake(
-            client=CLIENT,
-            directory=_directory(settings),
-            interval=settings.interval,
-            patience=_patience(settings),
-            verdicts=_verdicts(settings),
-            now=utc_now,
-            elapsed=elapsed,
-            alerts=self._alerts,
-            hand_on=self._imports.add,
-            hold=self._imports.report_incomplete,
-        )
+        self._observers = Observers()
+        self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts)
 
     async def run(self) -> None:
         """Import at every tick until SIGTERM or SIGINT.
@@ -92,7 +84,7 @@ class Service:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._deliver())
-                tasks.create_task(self._intake.run(self._stopping))
+                tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
                 tasks.create_task(self._disks.run(self._stopping))
         except ExceptionGroup as group:
@@ -114,7 +106,7 @@ class Service:
             await self._until_stopped(self._settle_and_import())
         finally:
             await self._delivery.once()
-            await self._intake.close()
+            await self._clients.close()
             self._close()
 
     async def _deliver(self) -> None:
@@ -146,23 +138,56 @@ class Service:
 
     async def _settle_and_import(self) -> None:
         await self._imports.prepare(patience=ONCE_PATIENCE_SECONDS)
-        await self._intake.settle(self._stopping)
+        await self._clients.settle(self._stopping, first=self._imports.work_off)
         await self._imports.drain(self._stopping)
 
-    def _release(self, names: list[str]) -> None:
-        self._intake.release(names)
+    def _release(self, client: str, names: list[str]) -> None:
+        self._clients.release(client, names)
+
+    def _find(self) -> Found:
+        directory = _directory(self._settings)
+        if self._settings.client_folders:
+            return find(directory, self._settings.clients.keys())
+        return Found(clients={CLIENT: directory})
+
+    def _serve(self, client: str, directory: Path) -> Intake:
+        settings = self._settings
+        self._imports.serve(client, directory)
+        return Intake(
+            client=client,
+            directory=directory,
+            interval=settings.interval,
+            patience=_patience(settings, self._own(client)),
+            verdicts=_verdicts(settings, directory),
+            now=utc_now,
+            elapsed=elapsed,
+            alerts=self._alerts,
+            hand_on=partial(self._imports.add, client),
+            hold=partial(self._imports.report_incomplete, client),
+            observers=self._observers,
+        )
+
+    def _own(self, client: str) -> ClientSettings:
+        """A client's own settings; none where they may be another's."""
+        key = key_of(client)
+        own = self._settings.clients.get(key)
+        return ClientSettings() if own is None or key in self._clients.shared else own
+
+    def _own_addresses(self, client: str) -> OwnAddresses:
+        own = self._own(client)
+        return OwnAddresses(failed_import=own.failed_import_email or (), admin=own.reply_to_admin_email)
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
-        loop.add_signal_handler(signal.SIGUSR1, self._intake.tick)
+        loop.add_signal_handler(signal.SIGUSR1, self._clients.tick)
 
     def _stop(self, why: str) -> None:
         if not self._stopping.is_set():
             log.info("service_stopping", why=why)
         self._stopping.set()
-        self._intake.wake()
+        self._clients.wake()
 
     def _close(self) -> None:
         self._worker.close()
@@ -194,6 +219,7 @@ class Service:
                 failed_import=settings.failed_import_email,
                 admin=settings.reply_to_admin_email,
                 success=settings.success_email,
+                own=self._own_addresses,
             ),
             letters=_letters(settings),
             clock=utc_now,
@@ -263,20 +289,24 @@ def _letters(settings: Settings) -> Letters:
     )
 
 
-def _patience(settings: Settings) -> Patience:
+def _patience(settings: Settings, own: ClientSettings) -> Patience:
+    quiet, long_quiet = settings.quiet_times(own)
     return Patience(
-        proven=min(Patience().proven, settings.quiet_seconds),
-        quiet=settings.quiet_seconds,
-        long_quiet=max(settings.long_quiet_seconds, settings.quiet_seconds),
+        proven=min(Patience().proven, quiet),
+        quiet=quiet,
+        long_quiet=long_quiet,
         reads_log=settings.vsftpd_log is not None,
+        serves_sftp=settings.sftp if own.sftp is None else own.sftp,
     )
 
 
-def _verdicts(settings: Settings) -> ServerVerdicts | None:
+def _verdicts(settings: Settings, directory: Path) -> ServerVerdicts | None:
     if settings.vsftpd_log is None:
         return None
-    root = settings.vsftpd_log_root or settings.upload_dir
-    return ServerVerdicts(ServerLog(settings.vsftpd_log), _directory(settings), root.resolve())
+    root = (settings.vsftpd_log_root or settings.upload_dir).resolve()
+    if SESSION_USER in str(root):
+        return ServerVerdicts(ServerLog(settings.vsftpd_log, str(root)), directory, Path("/"))
+    return ServerVerdicts(ServerLog(settings.vsftpd_log), directory, root)
 
 
 def _transport(settings: Settings) -> Transport:
