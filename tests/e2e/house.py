@@ -63,9 +63,13 @@ class House:
             "USERDROP_SMTP_CA_FILE": str(smtp.ca_file),
         }
 
-    def reads_log_of(self, server: FtpsServer) -> None:
-        """Have the log of an FTP server read."""
-        self._settings |= {"USERDROP_VSFTPD_LOG": str(server.log), "USERDROP_VSFTPD_LOG_ROOT": "/"}
+    def reads_log_of(self, server: FtpsServer, root: str = "/") -> None:
+        """Have the log of an FTP server read, whose sessions see that directory as /."""
+        self.set(VSFTPD_LOG=server.log, VSFTPD_LOG_ROOT=root)
+
+    def set(self, **values: object) -> None:
+        """Set more of the service's variables, whose names begin with USERDROP_."""
+        self._settings |= {f"USERDROP_{name}": str(value) for name, value in values.items()}
 
     def keeps_users_in(self, url: str) -> None:
         """Have another database used than SQLite in the state directory."""
