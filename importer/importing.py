@@ -35,13 +35,16 @@ from importer.model import (
     NotTaken,
     NotTakenWhy,
     Outcome,
+    Purged,
     Quarantined,
     Refusal,
     Refused,
+    Retention,
     Returned,
     Superseded,
     Unarchived,
 )
+from importer.purging import purge
 from importer.reading import Limits
 from importer.reporting import write_report
 from importer.storing import Member, Store, Work
@@ -136,6 +139,15 @@ class Importer:
             yield from self._import_group(taken, format_)
         else:
             yield from self._import_one_by_one(taken, format_)
+
+    def purge(self, client: str, directory: Path, retention: Retention) -> Purged:
+        """Remove from bak what has stayed there long enough.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed.
+            OSError: the disk failed.
+        """
+        return purge(self._engine, client, directory, retention, self._clock.now())
 
     def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
         """Finish what an earlier run, or an outage, left half done.

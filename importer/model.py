@@ -1,5 +1,6 @@
 """The importer's nouns: frozen values from the standard library only."""
 
+import datetime as dt
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -277,4 +278,26 @@ class Unarchived:
     why: str
 
 
-Outcome = Imported | Refused | Returned | Superseded | NotTaken | Quarantined | Archived | Unarchived
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """How many files were removed."""
+
+    client: str
+    archives: int
+    reports: int
+
+
+Outcome = Imported | Refused | Returned | Superseded | NotTaken | Quarantined | Archived | Unarchived | Purged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long files stay in bak after they came there; None for ever."""
+
+    archives: dt.timedelta | None = None
+    reports: dt.timedelta | None = None
+
+    @property
+    def shortest(self) -> dt.timedelta | None:
+        """Nothing younger is removed."""
+        return min((kept for kept in (self.archives, self.reports) if kept is not None), default=None)

@@ -4,7 +4,6 @@ import datetime as dt
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine, select
@@ -12,31 +11,10 @@ from sqlalchemy import Engine, select
 from importer.archiving import BAK
 from importer.database import imports
 from importer.engines import reading_engine
+from importer.model import Purged, Retention
 from importer.renaming import fsync_directory
 
 _FETCHED_ROWS = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long files stay in bak after they came there; None for ever."""
-
-    archives: dt.timedelta | None = None
-    reports: dt.timedelta | None = None
-
-    @property
-    def shortest(self) -> dt.timedelta | None:
-        """Nothing younger is removed."""
-        return min((kept for kept in (self.archives, self.reports) if kept is not None), default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purged:
-    """How many files were removed."""
-
-    client: str
-    archives: int
-    reports: int
 
 
 def purge(engine: Engine, client: str, directory: Path, retention: Retention, now: dt.datetime) -> Purged:

@@ -12,9 +12,20 @@ from importer.holding import HeldElsewhereError
 from importer.model import Archived, Claim, Counts, Fingerprint, Imported, Outcome, Unarchived
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
-from watcher.imports import MOST_DEATHS_IN_A_ROW, Imports
+from watcher.imports import MOST_DEATHS_IN_A_ROW, PURGE_SECONDS, Imports
 from watcher.model import Evidence, Sighting, Upload
-from watcher.worker import ImportFiles, Job, OutageError, OutageKind, Prepare, Recover, Tell, Worker, WorkerDiedError
+from watcher.worker import (
+    ImportFiles,
+    Job,
+    OutageError,
+    OutageKind,
+    Prepare,
+    Purge,
+    Recover,
+    Tell,
+    Worker,
+    WorkerDiedError,
+)
 
 DIRECTORY = Path("/upload")
 CLAIM = Claim(id="c1", client="default", directory=DIRECTORY, name="a.csv")
@@ -54,17 +65,19 @@ class ScriptedWorker(Worker):
 class Desk:
     """Imports with a scripted worker, its alerts, and the names that were released."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, purges: bool = False) -> None:
         self.worker = ScriptedWorker(answer)
+        self.now = 0.0
         self.alerts = Alerts(lambda: dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
         self.released: list[str] = []
         self.stopping = asyncio.Event()
         self.imports = Imports(
             worker=self.worker,
             alerts=self.alerts,
-            elapsed=lambda: 0.0,
+            elapsed=lambda: self.now,
             told=lambda: None,
             released=self.release,
+            purges=purges,
         )
         self.imports.serve("default", DIRECTORY)
 
@@ -100,6 +113,24 @@ async def test_a_batch_is_imported_after_recovery_and_its_names_are_released() -
     await desk.imports.drain(desk.stopping)
     assert desk.kinds() == [Prepare, Recover, ImportFiles, ImportFiles]
     assert desk.released == ["a.csv", "b.csv"]
+
+
+async def test_bak_is_purged_once_a_day_at_a_tick_without_files() -> None:
+    desk = Desk(fine, purges=True)
+    for desk.now in (0, 60, PURGE_SECONDS - 60, PURGE_SECONDS, PURGE_SECONDS + 60):
+        desk.imports.add("default", [])
+        await desk.imports.drain(desk.stopping)
+        desk.add("a.csv")
+        await desk.imports.drain(desk.stopping)
+    assert desk.kinds() == [Recover, Purge, ImportFiles, ImportFiles, ImportFiles, Purge, ImportFiles, ImportFiles]
+
+
+async def test_a_purge_that_meets_an_outage_is_had_again_at_the_next_tick() -> None:
+    desk = Desk(lambda job: [DISK] if isinstance(job, Purge) else [], purges=True)
+    for _ in range(2):
+        desk.imports.add("default", [])
+        await desk.imports.drain(desk.stopping)
+    assert desk.kinds() == [Recover, Purge, Purge]
 
 
 async def test_what_an_outage_left_half_done_is_no_success() -> None:

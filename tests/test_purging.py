@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from importer.database import imports
-from importer.purging import Purged, Retention, purge
+from importer.model import Purged, Retention
+from importer.purging import purge
 from tests.importing import NOW, Site, make_site
 
 DAY = dt.timedelta(days=1)

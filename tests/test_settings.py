@@ -99,6 +99,8 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         FILE_CPU_SECONDS=60,
         FILE_SECONDS=60,
         WORKER_FILES=10,
+        BAK_DAYS=90,
+        REPORT_DAYS=30,
         VSFTPD_LOG=tmp_path / "vsftpd.log",
         VSFTPD_LOG_ROOT=tmp_path,
         QUIET_SECONDS=0.5,

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Coroutine
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy import URL, make_url
 from importer.archiving import BAK
 from importer.engines import database_time, make_engine, sqlite_file
 from importer.format import Format
+from importer.model import Retention
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.letters import Letters
@@ -69,6 +71,7 @@ class Service:
             elapsed=elapsed,
             told=self._delivery.wake,
             released=self._release,
+            purges=_retention(settings).shortest is not None,
         )
         self._observers = Observers()
         self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts)
@@ -257,6 +260,7 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
         database_url=settings.database,
         format=format_,
         max_bytes=settings.max_file_mb << 20,
+        retention=_retention(settings),
         skips_unchanged=settings.unchanged_rows == "skip",
         tells_success=bool(settings.success_email),
         language=settings.language,
@@ -287,6 +291,13 @@ def _letters(settings: Settings) -> Letters:
         language=settings.language,
         attaches=settings.mail_attach == "always",
     )
+
+
+def _retention(settings: Settings) -> Retention:
+    archives, reports = (
+        None if days is None else timedelta(days=days) for days in (settings.bak_days, settings.report_days)
+    )
+    return Retention(archives=archives, reports=reports)
 
 
 def _patience(settings: Settings, own: ClientSettings) -> Patience:

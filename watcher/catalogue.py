@@ -161,6 +161,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             fields=("claim", "client", "file", "attempts"),
             meaning="the file ended the importing process too often; it lies in .quarantine",
         ),
+        "bak_purged": Event(
+            level="info",
+            fields=("client", "files", "reports"),
+            meaning="files that have lain in bak for USERDROP_BAK_DAYS or USERDROP_REPORT_DAYS were removed",
+        ),
         "mail_queued": Event(level="info", fields=("mail", "audience", "client"), meaning="a mail was written"),
         "mail_sent": Event(
             level="info", fields=("mail", "client", "tries"), meaning="the mail server has taken a mail"

@@ -18,6 +18,7 @@ from importer.model import (
     NoticeKind,
     NotTaken,
     Outcome,
+    Purged,
     Quarantined,
     Refused,
     Returned,
@@ -30,10 +31,23 @@ from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.model import Sighting, Upload
 from watcher.turns import Turn, Turns
-from watcher.worker import ImportFiles, Job, OutageError, OutageKind, Prepare, Recover, Tell, Worker, WorkerDiedError
+from watcher.worker import (
+    ImportFiles,
+    Job,
+    OutageError,
+    OutageKind,
+    Prepare,
+    Purge,
+    Recover,
+    Tell,
+    Worker,
+    WorkerDiedError,
+)
 
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
+PURGE_SECONDS = 24 * 60 * 60.0
+"""From one purge of a client's bak to the next."""
 MOST_DEATHS_IN_A_ROW = 20
 """A file may end the worker three times; more files in a row than this allows for point at the machine."""
 _OUTAGES = {
@@ -68,6 +82,7 @@ class _Desk:
     began_at: float = 0.0
     files: int = 0
     done: int = 0
+    purged_at: float = -PURGE_SECONDS
 
 
 class Imports:
@@ -79,6 +94,7 @@ class Imports:
         elapsed: monotonic seconds.
         told: called when there may be mail to form.
         released: called with a client and the names of files that were dealt with, one way or another.
+        purges: whether the site does not keep files in bak for ever.
 
     Attributes:
         met_database: set when the first job has ended, well or not: then the tables are there, or an alert is open.
@@ -92,7 +108,9 @@ class Imports:
         elapsed: Callable[[], float],
         told: Callable[[], None],
         released: Callable[[str, list[str]], None],
+        purges: bool,
     ) -> None:
+        self._purges = purges
         self._worker = worker
         self._alerts = alerts
         self._elapsed = elapsed
@@ -194,6 +212,12 @@ class Imports:
         self._release(turn.client, turn.uploads)
         if turn.ends and desk.files:
             self._end(turn.client, desk)
+        if self._purges and not turn.uploads and self._elapsed() - desk.purged_at >= PURGE_SECONDS:
+            await self._purge(turn.client, desk)
+
+    async def _purge(self, client: str, desk: _Desk) -> None:
+        if await self._do(Purge(client=client, directory=desk.directory)) is not None:
+            desk.purged_at = self._elapsed()
 
     async def _tell_incomplete(self, client: str, cut_off: Iterable[Sighting]) -> None:
         for seen in cut_off:
@@ -312,12 +336,8 @@ class Imports:
     def _tell(self, outcome: Outcome) -> int:
         """Log an outcome; 1 where a file has reached its end."""
         match outcome:
-            case Imported():
-                log.info("import_finished", **_about(outcome))
-                return 1
-            case Refused():
-                code = outcome.refusal.code
-                log.warning("import_refused", **_claimed(outcome), code=code, seconds=round(outcome.seconds, 3))
+            case Imported() | Refused():
+                _tell_end(outcome)
                 return 1
             case Returned():
                 log.info("import_returned", **_claimed(outcome))
@@ -331,6 +351,9 @@ class Imports:
                 )
             case Archived():
                 log.info("file_archived", **_claimed(outcome), archive=outcome.archive, report=outcome.report)
+            case Purged():
+                if outcome.archives or outcome.reports:
+                    log.info("bak_purged", client=outcome.client, files=outcome.archives, reports=outcome.reports)
             case Unarchived():
                 self._desks[outcome.claim.client].must_recover = True
                 self._alerts.open(AlertKind.ARCHIVE, outcome.claim.client, outcome.why)
@@ -351,6 +374,14 @@ def _told_incomplete(client: str, seen: Sighting) -> Tell:
     )
     # Without the device, whose number differs between the machines on which a directory is mounted.
     return Tell(notice=notice, once=f"incomplete {client} {content.inode} {content.size} {content.modified_ns}")
+
+
+def _tell_end(outcome: Imported | Refused) -> None:
+    if isinstance(outcome, Imported):
+        log.info("import_finished", **_about(outcome))
+    else:
+        code = outcome.refusal.code
+        log.warning("import_refused", **_claimed(outcome), code=code, seconds=round(outcome.seconds, 3))
 
 
 def _claimed(

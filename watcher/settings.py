@@ -197,6 +197,10 @@ class Settings(BaseSettings):
     worker_files: int = Field(
         default=20_000, ge=1, description="after so many files the importing process is replaced by a fresh one"
     )
+    bak_days: int | None = Field(
+        default=None, ge=1, description="files leave bak after so many days; by default they stay for ever"
+    )
+    report_days: int | None = Field(default=None, ge=1, description="the same for the failed-users CSVs in bak")
     vsftpd_log: Path | None = Field(
         default=None, description="vsftpd_log_file: tells complete uploads from interrupted ones at once"
     )

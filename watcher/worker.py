@@ -28,7 +28,7 @@ from importer.database import UnusableDatabaseError
 from importer.engines import is_outage, what_failed
 from importer.format import Format
 from importer.holding import HeldElsewhereError, Holder
-from importer.model import Archived, Fingerprint, Imported, Notice, Outcome, Refused, Superseded
+from importer.model import Archived, Fingerprint, Imported, Notice, Outcome, Refused, Retention, Superseded
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance, allow_cpu, confine
 from watcher.logs import place
@@ -49,6 +49,7 @@ class WorkerConfig:
     format: Format
     max_bytes: int
     allowance: Allowance
+    retention: Retention
     skips_unchanged: bool = True
     tells_success: bool = False
     language: str = "en"
@@ -84,7 +85,15 @@ class Tell:
     once: str
 
 
-Job = Prepare | ImportFiles | Recover | Tell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Remove from a client's bak what has stayed there long enough."""
+
+    client: str
+    directory: Path
+
+
+Job = Prepare | ImportFiles | Recover | Tell | Purge
 
 
 class OutageKind(StrEnum):
@@ -275,6 +284,7 @@ class _Tools:
     importer: "Importer"
     holder: Holder
     format: Format
+    retention: Retention
 
 
 def _tools(config: WorkerConfig) -> _Tools:
@@ -299,7 +309,7 @@ def _tools(config: WorkerConfig) -> _Tools:
         tells_success=config.tells_success,
         language=config.language,
     )
-    return _Tools(importer=importer, holder=Holder(engine), format=config.format)
+    return _Tools(importer=importer, holder=Holder(engine), format=config.format, retention=config.retention)
 
 
 def tokens() -> Iterator[str]:
@@ -344,6 +354,11 @@ def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
                 yield from importer.recover(job.client, job.directory)
         case Tell():
             importer.tell(job.notice, once=job.once)
+        case Purge():
+            with tools.holder.holding(job.client, job.directory) as is_new:
+                if is_new:  # see above
+                    yield from importer.recover(job.client, job.directory)
+                yield importer.purge(job.client, job.directory, tools.retention)
         case _:
             assert_never(job)
 
