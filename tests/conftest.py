@@ -19,8 +19,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     found = [(report.nodeid, name, int(str(value))) for report in reports for name, value in report.user_properties]
     for test, name, number in found:
         terminalreporter.write_line(f"{number:5} {name}: {test}")
-    if found:
-        terminalreporter.write_line(f"{sum(number for _, name, number in found if name == 'points'):5} points in all")
+    points = [number for _, name, number in found if name == "points"]
+    if points:
+        terminalreporter.write_line(f"{sum(points):5} points in all")
 
 
 @pytest.fixture
