@@ -40,6 +40,7 @@ def check(
     accepted: Path | None = None,
     failed: Path | None = None,
     json_to: TextIO | None = None,
+    language: str = "en",
     progress: Callable[[int, int], None] | None = None,
 ) -> Checked:
     """Examine a file.
@@ -52,13 +53,14 @@ def check(
         accepted: where to write the accepted rows: canonical columns, normalised values, UTF-8 without a mark.
         failed: where to write the failed-users CSV.
         json_to: where to write everything as one JSON object.
+        language: of the reasons in the CSV and in the failures.
         progress: told the bytes read and the bytes in all.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     limits = Limits(max_bytes=max_bytes, max_expanded_bytes=max_bytes)
-    source = Source(path=path, name=path.name, format=format_, limits=limits)
+    source = Source(path=path, name=path.name, format=format_, limits=limits, language=language)
     with TemporaryDirectory(prefix="userdrop-check-") as spool:
         try:
             examination = examine(source, today=today, spool_directory=Path(spool), progress=progress)

@@ -107,6 +107,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
                 accepted=accepted,
                 failed=failed,
                 json_to=sys.stdout if as_json else None,
+                language=settings.language,
                 progress=progress,
             )
     except OSError as error:
