@@ -90,6 +90,17 @@ async def test_a_folder_that_goes_is_served_no_more_until_it_comes_back(desk: De
     assert await desk.look() == ["acme"]
 
 
+async def test_a_folder_that_is_replaced_by_a_link_is_served_no_more(desk: Desk) -> None:
+    desk.make("acme", "other")
+    await desk.look()
+    (desk.directory / "acme").rename(desk.directory.parent / "acme")
+    (desk.directory / "acme").symlink_to(desk.directory / "other")
+    with capture_logs() as logs:
+        await desk.look()
+    assert [entry["client"] for entry in logs if entry["event"] == "client_gone"] == ["acme"]
+    assert desk.alerts.is_open(AlertKind.CLIENT_FOLDERS)
+
+
 async def test_where_every_folder_is_gone_the_directory_is_taken_for_one_that_is_not_mounted(desk: Desk) -> None:
     desk.make("acme")
     await desk.look()

@@ -74,6 +74,7 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
     ]
     assert (torn, changed) == ([], [])
     record_property("imports while the same names are sent again", len(found))
+    record_property("files given back as they changed while they were taken", len(service.events("import_returned")))
     assert house.waiting() == []
 
 
@@ -158,8 +159,12 @@ def test_of_uploads_that_are_cut_at_random_those_imported_without_the_log_are_ma
     planned = plan(number)
     with house.service() as service:
         upload_all(logged_server, service, planned)
+        for each in planned:
+            service.wait_for_event("upload_settled", file=each.name)
+        service.tick()
+        for each in planned:
+            service.wait_for_event("file_archived", timeout=120, file=each.name)
         assert service.terminate() == 0
-    house.once()
     entries = {entry["file"]: entry for entry in house.imports()}
     archived = house.archived()
     cut = [each for each in planned if each.is_cut]
