@@ -39,7 +39,7 @@ def test_every_dependency_is_used_and_everything_used_is_declared() -> None:
 
 def test_the_readme_says_what_each_dependency_is_for() -> None:
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What it is built on\n")[2]
-    rows = re.findall(r"^\| ([a-z][a-z-]*) \| \S.*\|$", section.partition("\n## ")[0], re.MULTILINE)
+    rows = re.findall(r"^\| ([a-z][a-z0-9-]*) \| \S.*\|$", section.partition("\n## ")[0], re.MULTILINE)
     assert rows == ["package", *sorted(declared())]
 
 
