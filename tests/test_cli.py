@@ -43,7 +43,7 @@ KEYS = {
     "refused",
     "failures",
 }
-COMMANDS = ["run", "demo", "check", "history", "user", "retry", "columns", "tables", "template", "settings"]
+COMMANDS = ["run", "demo", "check", "history", "user", "retry", "forget", "columns", "tables", "template", "settings"]
 
 
 @dataclass(frozen=True)
@@ -278,6 +278,21 @@ def test_of_several_files_with_a_name_one_is_put_back_by_its_claim(userdrop: Use
     assert (tmp_path / ".quarantine" / "c1" / "people.csv").exists()
 
 
+# forget
+
+
+def test_a_person_is_forgotten_by_the_key(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "forget", "nobody", UPLOAD_DIR=site.directory)
+    assert (ended.code, ended.err) == (1, "userdrop: nobody is known by that key\n")
+    key = next(iter(site.users()))
+    ended = asked(userdrop, site, "forget", key, UPLOAD_DIR=site.directory)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "the user is removed")
+    assert "stays; --files removes it" in ended.out
+    ended = asked(userdrop, site, "forget", key, "--files", UPLOAD_DIR=site.directory)
+    assert ended.out.startswith("there was no such user")
+    assert asked(userdrop, site, "forget", key, UPLOAD_DIR=site.directory).code == 1
+
+
 # history, user
 
 
@@ -295,9 +310,9 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
     made.engine.dispose()
 
 
-def asked(userdrop: Userdrop, site: Site, *arguments: object) -> Ended:
+def asked(userdrop: Userdrop, site: Site, *arguments: object, **settings: object) -> Ended:
     url = site.engine.url.render_as_string(hide_password=False)
-    ended = userdrop(*arguments, "--client", "acme", DATABASE_URL=url)
+    ended = userdrop(*arguments, "--client", "acme", DATABASE_URL=url, **settings)
     assert "unter" not in ended.out + ended.err, "a cell of a file"
     return ended
 
@@ -415,7 +430,7 @@ def test_settings_are_shown_and_secrets_masked(userdrop: Userdrop) -> None:
     ended = userdrop("settings", SMTP_PASSWORD="hunter2", DATABASE_URL="sqlite:///hunter2.db", INTERVAL_MINUTES=1)
     assert ended.code == 0
     shown = dict(line.split("=", 1) for line in ended.out.splitlines())
-    assert set(shown) == {variable(name) for name in Settings.model_fields}
+    assert set(shown) == {variable(name) for name in Settings.model_fields if name != "clients"}
     assert shown["USERDROP_SMTP_PASSWORD"] == shown["USERDROP_DATABASE_URL"] == "***"
     assert shown["USERDROP_INTERVAL_MINUTES"] == "1"
     assert "hunter2" not in ended.out

@@ -264,7 +264,8 @@ def _change_mails(change: Callable[..., list[int]], numbers: tuple[int, ...], wh
 
 @userdrop.command()
 @click.argument("file")
-def retry(*, file: str) -> None:
+@_CLIENT
+def retry(*, file: str, client: str) -> None:
     """Have a FILE of the quarantine tried again: its name, or the claim's id where several have it.
 
     Exit codes: 0 done, 1 there is no such file or its name is taken, 3 wrong usage or settings.
@@ -273,16 +274,50 @@ def retry(*, file: str) -> None:
     from importer.claiming import set_aside  # noqa: PLC0415
 
     loaded, _ = _loaded()
-    lying = [each for each in set_aside(loaded.upload_dir) if file in {each.path.name, each.claim_id}]
+    directory = _directory_of(loaded, client)
+    lying = [each for each in set_aside(directory) if file in {each.path.name, each.claim_id}]
     if not lying:
         _fail(f"there is no {shown_name(file)} in quarantine", SOME_FAILED)
     if len(lying) > 1:
         _fail("several files in quarantine have this name; give one of " + ", ".join(e.claim_id for e in lying), USAGE)
     try:
-        put_back(lying[0], loaded.upload_dir)
+        put_back(lying[0], directory)
     except FileExistsError:
         _fail(f"a newer {shown_name(lying[0].path.name)} waits to be imported; try again later", SOME_FAILED)
     click.echo(f"{shown_name(lying[0].path.name)} lies in the upload directory again")
+
+
+@userdrop.command()
+@click.argument("key", callback=_utf8)
+@_CLIENT
+@click.option("--files", is_flag=True, help="Remove the files and mails that name the person, too.")
+def forget(*, key: str, client: str, files: bool) -> None:
+    """Remove the person with this KEY: user, examples of failed rows, and rows of reports in bak.
+
+    Files in bak and in quarantine that name the person, by the key, the address or another unique value, are listed,
+    and mails likewise. A file that still holds the person brings the user back when it is dropped again.
+
+    Exit codes: 0 done, 1 nothing was known, 3 wrong usage or settings or no usable database, 69 database out.
+    """
+    from importer.engines import make_engine  # noqa: PLC0415 - see history
+    from importer.forgetting import forget as remove  # noqa: PLC0415
+
+    loaded, format_ = _loaded()
+    directory = _directory_of(loaded, client)
+    with _history(loaded, format_):
+        engine = make_engine(loaded.database)
+    with _database_errors(), engine.begin() as connection:
+        found = remove(connection, format_, client, directory, key, with_files=files)
+    engine.dispose()
+    if found.is_nothing:
+        _fail("nobody is known by that key", SOME_FAILED)
+    done = "removed" if files else "names the person and stays; --files removes it"
+    click.echo("the user is removed" if found.was_user else "there was no such user")
+    click.echo(f"{found.examples} examples of failed rows are removed from ledger and notices")
+    for name in found.reports:
+        click.echo(f"bak/{name}: the person's rows are removed")
+    for name in (*map(shown_name, found.files), *(f"mail {number}" for number in found.mails)):
+        click.echo(f"{name}: {done}")
 
 
 @userdrop.command()
@@ -365,6 +400,18 @@ def _loaded() -> tuple[Settings, Format]:
         return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
     except (SettingsMistakesError, FormatMistakesError) as error:
         _fail("\n".join(error.mistakes), USAGE)
+
+
+def _directory_of(settings: Settings, client: str) -> Path:
+    """The client's directory, or the end where there is no such client."""
+    from watcher.folders import find  # noqa: PLC0415 - see check
+
+    if not settings.client_folders:
+        return settings.upload_dir
+    directory = find(settings.upload_dir, ()).clients.get(client)
+    if directory is None:
+        _fail(f"no folder of the upload directory is the client {shown_name(client)}", USAGE)
+    return directory
 
 
 @contextmanager
