@@ -81,13 +81,18 @@ def test_a_large_file_is_a_group_of_its_own() -> None:
     assert sizes(taken(turns)) == [("a", 1), ("a", 1), ("a", 1)]
 
 
-def test_batches_are_not_mixed() -> None:
+def test_what_several_ticks_have_found_is_one_batch_until_that_is_begun() -> None:
     turns = Turns()
     turns.add("a", many("a", 2))
+    turns.add("a", many("a", 300))
+    first = turns.take()
+    assert first is not None
+    assert first.begins == Batch(files=302, bytes=302)
     turns.add("a", many("a", 3))
-    assert [(turn.begins, turn.ends) for turn in taken(turns)] == [
-        (Batch(files=2, bytes=2), True),
-        (Batch(files=3, bytes=3), True),
+    turns.add("a", many("a", 4))
+    assert [(turn.begins, len(turn.uploads), turn.ends) for turn in taken(turns)] == [
+        (None, 302 - ALONE.files, True),
+        (Batch(files=7, bytes=7), 7, True),
     ]
 
 
@@ -111,8 +116,8 @@ def test_a_turn_that_was_given_back_comes_again_after_the_others() -> None:
 def test_the_rest_of_a_batch_can_be_abandoned_and_the_next_batch_stays() -> None:
     turns = Turns()
     turns.add("a", many("a", 300))
-    turns.add("a", many("a", 2))
     assert turns.take() is not None
+    turns.add("a", many("a", 2))
     assert len(turns.abandon("a")) == 300 - ALONE.files
     assert sizes(taken(turns)) == [("a", 2)]
     assert turns.abandon("a") == ()

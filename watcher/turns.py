@@ -81,10 +81,18 @@ class Turns:
         return any(self._waiting.values())
 
     def add(self, client: str, uploads: Iterable[Upload]) -> None:
-        """A tick has found these complete, oldest first; they follow what the client has waiting."""
+        """A tick has found these complete, oldest first; they follow what the client has waiting.
+
+        What several ticks have found is one batch until that is begun, so that it has as few groups as can be.
+        """
         batch = deque(uploads)
-        if batch:
-            self._of(client).batches.append(batch)
+        if not batch:
+            return
+        waiting = self._of(client)
+        if len(waiting.batches) > waiting.is_begun:
+            waiting.batches[-1].extend(batch)
+        else:
+            waiting.batches.append(batch)
 
     def tell(self, client: str, cut_off: Sighting) -> None:
         """An upload was cut off, which its sender is to be told."""
