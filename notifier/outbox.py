@@ -138,7 +138,7 @@ def _mails_about(
             letter=letter,
             created_at=now,
         )
-        for recipient in addresses.of(audience, client)
+        for recipient in dict.fromkeys(addresses.of(audience, client))
     ]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from notifier import outbox
 from notifier.alerts import Alerts
 from notifier.letters import Letters
-from notifier.messages import LARGEST, Message, Packed, Packing, build, pack
+from notifier.messages import Message, build
 from notifier.model import (
     Addresses,
     AlertKind,
@@ -27,6 +27,7 @@ from notifier.model import (
     StoredMail,
 )
 from notifier.outbox import DATABASE_ERRORS
+from notifier.packing import LARGEST, Packed, Packing, pack
 from notifier.retrying import FIRST_WAIT, MISCONFIGURED_WAIT, classify
 from notifier.smtp import Transport
 

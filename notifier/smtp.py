@@ -17,9 +17,9 @@ from typing import Protocol
 import aiosmtplib
 import tenacity
 
-from notifier.letters import safe_text
 from notifier.messages import Message, encode
 from notifier.model import Failure, SendError, Stage
+from notifier.safety import safe_text
 
 CONNECT_SECONDS = 30.0
 COMMAND_SECONDS = 60.0

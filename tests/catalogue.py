@@ -1,7 +1,7 @@
 """`python -m tests.catalogue` brings importer/locale/*.po up to date with the code; translations are written by hand.
 
 What is translated: the sentences of importer.reasons with the words of ours that they name, the texts of alerts, and
-whatever stands in `_()` and `ngettext()` in templates, or in `say()` and `count()` in notifier.letters.
+whatever stands in `_()` and `ngettext()` in templates, or in `say()` and `count()` in notifier.letters and telling.
 """
 
 import ast
@@ -19,8 +19,8 @@ from importer.format_file import load_format
 from importer.reasons import REFUSAL_SENTENCES, REFUSAL_SUMMARIES, ROW_SENTENCES, WARNING_SENTENCES
 from importer.translating import LANGUAGES
 from notifier.alert_texts import ALERT_TEXTS
-from notifier.letters import REASONS
 from notifier.model import Severity
+from notifier.telling import REASONS
 
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "importer" / "locale"
@@ -53,7 +53,8 @@ def _of_alerts() -> Iterator[Message]:
 
 def _of_letters() -> Iterator[Message]:
     """The literal first arguments of say() and count()."""
-    tree = ast.parse((ROOT / "notifier" / "letters.py").read_text(encoding="utf-8"))
+    sources = [(ROOT / "notifier" / name).read_text(encoding="utf-8") for name in ("letters.py", "telling.py")]
+    tree = ast.parse("\n".join(sources))
     named = {
         target.id: node.value.value
         for node in ast.walk(tree)

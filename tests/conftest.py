@@ -5,12 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine
 
 from importer.engines import make_engine
 from tests.servers.ftps import FtpsServer, reachable_directory, vsftpd
 from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.smtp import SmtpServer, smtp_server
+
+# A machine that others use too is no reason for a failure.
+settings.register_profile("userdrop", deadline=None)
+settings.load_profile("userdrop")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

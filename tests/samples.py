@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from importer.model import Audience, Counts, ReasonCount
 from importer.reasons import refusal, warning
 from notifier.letters import Letters
-from notifier.messages import Packed, Packing, build, encode
+from notifier.messages import build, encode
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion, StoredMail
+from notifier.packing import Packed, Packing
 from notifier.templating import Templates
 from tests.mailing import ADDRESSES, NOW, REPORT, failed_rows, refused
 from tests.servers.tools import environment, needs

@@ -10,8 +10,9 @@ import pytest
 
 from importer.model import Finding, Notice, ReasonCount, Refusal
 from importer.reasons import refusal, warning
-from notifier.messages import Packed, Packing, build, encode
+from notifier.messages import build, encode
 from notifier.model import StoredMail
+from notifier.packing import Packed, Packing
 from tests.mailing import ADDRESSES, LETTERS, NOW, REPORT, failed_rows, refused
 
 HEADERS = {

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from importer.model import Audience, Counts, Finding, Notice, NoticeKind
 from importer.reasons import refusal, warning
 from notifier.alert_texts import ALERT_TEXTS
-from notifier.letters import Letters, attachment_name, safe_text
+from notifier.letters import Letters
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
+from notifier.safety import attachment_name, safe_text
 from notifier.templating import Templates
 from tests.mailing import LETTERS, NOW, failed_rows, refused
 

@@ -12,8 +12,9 @@ from importer.database import mails, metadata, notices
 from importer.engines import database_time, make_engine
 from importer.model import Audience, Counts
 from notifier import outbox
-from notifier.messages import Packing, build, pack
+from notifier.messages import build
 from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Occasion, Queued, StoredMail
+from notifier.packing import Packing, pack
 from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows, queue, refused, store, store_import
 from tests.servers.postgresql import PostgresqlServer
 

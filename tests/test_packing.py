@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from notifier.csv_cutting import first_records, header_of
 from notifier.letters import MOST_ATTACHMENTS
-from notifier.messages import LARGEST, Packed, Packing, build, encode, pack
+from notifier.messages import build, encode
 from notifier.model import Attachment, Report, StoredMail
+from notifier.packing import LARGEST, Packed, Packing, pack
 from tests.importing import examined, messages, report_bytes, report_rows
 from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, failed_rows
 
@@ -162,7 +163,8 @@ def test_a_report_of_80_mb_costs_64_mb_of_memory_at_most(tmp_path: Path, megabyt
     program = f"""
         import resource
         from pathlib import Path
-        from notifier.messages import LARGEST, Packing, build, encode, pack
+        from notifier.packing import LARGEST, Packing, pack
+        from notifier.messages import build, encode
         from notifier.model import Attachment, Report
         from tests.mailing import NOTES
         from tests.test_packing import mail_with

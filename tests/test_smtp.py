@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifier.messages import LARGEST, Message, Packed, Packing, build, encode, pack
+from notifier.messages import Message, build, encode
 from notifier.model import Attachment, Failure, Letter, Report, SendError, Stage, StoredMail
+from notifier.packing import LARGEST, Packed, Packing, pack
 from notifier.retrying import classify
 from notifier.smtp import FolderTransport, SmtpTransport, Tls, without_addresses
 from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows

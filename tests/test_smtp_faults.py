@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from notifier.messages import Packed, Packing, build
+from notifier.messages import build
 from notifier.model import Dead, Later, Misconfigured, SendError, Sent, Shrink, StoredMail, Verdict
+from notifier.packing import Packed, Packing
 from notifier.retrying import classify
 from notifier.smtp import SmtpTransport, Tls
 from tests.mailing import ADDRESSES, LETTERS, NOW, failed_rows
