@@ -5,7 +5,7 @@ here and in the templates; importer/locale has the other languages.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,10 @@ class Notes:
         return listed if len(names) <= MOST_LISTED else f"{listed}, …"
 
 
+def _no_own_language(_: str) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Letters:
     """Writes every letter.
@@ -73,11 +77,13 @@ class Letters:
         templates: the words, in every language.
         language: of letters for whose readers no other one is asked for.
         attaches: whether reports travel by mail; otherwise letters say where in bak they lie.
+        own_language: the language that a client has of its own, None for the common one.
     """
 
     templates: Templates
     language: str = "en"
     attaches: bool = True
+    own_language: Callable[[str], str | None] = _no_own_language
 
     def notes(self, language: str) -> Notes:
         """The words for how reports were packed."""
@@ -85,7 +91,7 @@ class Letters:
 
     def to_client(self, notices: Sequence[Notice], next_run: datetime | None, *, language: str | None = None) -> Letter:
         """One letter about all that happened to a client's files; at least one notice, all of one client."""
-        words = self.templates.of(language or self.language)
+        words = self.templates.of(language or self.own_language(notices[0].client) or self.language)
         attachments = _attachments(notices) if self.attaches else ()
         is_merged = len(attachments) > MOST_ATTACHMENTS
         attached = {attachment.claim_id: attachment.filename for attachment in attachments}

@@ -282,6 +282,13 @@ def test_a_letter_is_in_the_language_of_its_reader() -> None:
     assert '<html lang="fr">' in letter.html
 
 
+def test_a_client_can_have_a_language_of_its_own() -> None:
+    letters = dataclasses.replace(LETTERS, own_language={"acme": FRENCH}.get)
+    assert letters.to_client([failed_rows()], NEXT_RUN).language == FRENCH
+    assert letters.to_client([failed_rows(client="other")], NEXT_RUN).language == "en"
+    assert letters.to_admin([failed_rows()], NEXT_RUN).language == "en"
+
+
 def test_times_are_told_in_the_time_zone_of_the_site_with_its_name() -> None:
     letters = Letters(Templates(timezone=ZoneInfo("America/Toronto")))
     assert "at 2026-03-01 09:35 Eastern Standard Time." in letters.to_client([failed_rows()], NEXT_RUN).text
