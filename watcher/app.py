@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -155,7 +155,7 @@ class Service:
 
     def _serve(self, client: str, directory: Path) -> Intake:
         settings = self._settings
-        self._imports.serve(client, directory)
+        self._imports.serve(client, directory, language=self._own(client).language or settings.language)
         return Intake(
             client=client,
             directory=directory,
@@ -224,7 +224,7 @@ class Service:
                 success=settings.success_email,
                 own=self._own_addresses,
             ),
-            letters=_letters(settings),
+            letters=_letters(settings, lambda client: self._own(client).language),
             clock=utc_now,
             next_run=lambda: next_tick(utc_now(), settings.interval),
             jitter=random.random,
@@ -263,7 +263,6 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
         retention=_retention(settings),
         skips_unchanged=settings.unchanged_rows == "skip",
         tells_success=bool(settings.success_email),
-        language=settings.language,
         allowance=Allowance(
             memory_bytes=settings.file_memory_mb << 20,
             cpu_seconds=settings.file_cpu_seconds,
@@ -285,11 +284,12 @@ def _places(settings: Settings) -> dict[str, Path]:
     return places
 
 
-def _letters(settings: Settings) -> Letters:
+def _letters(settings: Settings, own_language: Callable[[str], str | None]) -> Letters:
     return Letters(
         Templates(directory=settings.template_dir, timezone=ZoneInfo(settings.timezone)),
         language=settings.language,
         attaches=settings.mail_attach == "always",
+        own_language=own_language,
     )
 
 

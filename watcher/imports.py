@@ -65,6 +65,7 @@ class _Desk:
 
     Attributes:
         directory: where its uploads appear.
+        language: of the reasons in its reports.
         must_recover: whether something may be half done.
         is_held_elsewhere: whether another node imports its files.
         outage: what stopped its last job; None where that ended well.
@@ -75,6 +76,7 @@ class _Desk:
     """
 
     directory: Path
+    language: str = "en"
     must_recover: bool = True
     is_held_elsewhere: bool = False
     outage: OutageError | None = None
@@ -122,10 +124,10 @@ class Imports:
         self._has_work = asyncio.Event()
         self.met_database = asyncio.Event()
 
-    def serve(self, client: str, directory: Path) -> None:
-        """Take a client on, or back; what an earlier run left half done is finished."""
+    def serve(self, client: str, directory: Path, *, language: str = "en") -> None:
+        """Take a client on, or back; what an earlier run left half done is finished, with reasons in that language."""
         desk = self._desks.setdefault(client, _Desk(directory=directory))
-        desk.directory = directory
+        desk.directory, desk.language = directory, language
         desk.must_recover = True
         self._ask(client)
 
@@ -216,7 +218,7 @@ class Imports:
             await self._purge(turn.client, desk)
 
     async def _purge(self, client: str, desk: _Desk) -> None:
-        if await self._do(Purge(client=client, directory=desk.directory)) is not None:
+        if await self._do(Purge(client=client, directory=desk.directory, language=desk.language)) is not None:
             desk.purged_at = self._elapsed()
 
     async def _tell_incomplete(self, client: str, cut_off: Iterable[Sighting]) -> None:
@@ -227,7 +229,7 @@ class Imports:
 
     async def _recover(self, client: str, desk: _Desk) -> bool:
         """Finish what is half done; False while that is not possible."""
-        if await self._do(Recover(client=client, directory=desk.directory)) is None:
+        if await self._do(Recover(client=client, directory=desk.directory, language=desk.language)) is None:
             return False
         if not desk.must_recover:
             self._alerts.resolve(AlertKind.ARCHIVE, client)
@@ -237,7 +239,8 @@ class Imports:
     async def _import(self, turn: Turn, desk: _Desk) -> int:
         """How many files of the group have reached their end."""
         uploads = tuple((upload.name, upload.sighting.content) for upload in turn.uploads)
-        done = await self._do(ImportFiles(client=turn.client, directory=desk.directory, uploads=uploads))
+        job = ImportFiles(client=turn.client, directory=desk.directory, uploads=uploads, language=desk.language)
+        done = await self._do(job)
         if done is None:
             self._turns.ask(turn.client)
         self._told()

@@ -107,6 +107,7 @@ class ClientSettings(BaseModel):
     quiet_seconds: _Seconds | None = None
     long_quiet_seconds: _Seconds | None = None
     sftp: bool | None = None
+    language: Literal["en", "fr"] | None = None
 
 
 class Settings(BaseSettings):

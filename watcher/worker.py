@@ -11,11 +11,11 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -52,7 +52,6 @@ class WorkerConfig:
     retention: Retention
     skips_unchanged: bool = True
     tells_success: bool = False
-    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,7 @@ class ImportFiles:
     client: str
     directory: Path
     uploads: tuple[tuple[str, Fingerprint], ...]
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ class Recover:
 
     client: str
     directory: Path
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class Purge:
 
     client: str
     directory: Path
+    language: str = "en"
 
 
 Job = Prepare | ImportFiles | Recover | Tell | Purge
@@ -279,9 +281,9 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tools:
-    """What the child works with."""
+    """What the child works with; an importer for each language of reasons."""
 
-    importer: "Importer"
+    importer: Callable[[str], "Importer"]
     holder: Holder
     format: Format
     retention: Retention
@@ -300,15 +302,19 @@ def _tools(config: WorkerConfig) -> _Tools:
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
     engine = make_engine(config.database_url, single=True)
-    importer = Importer(
-        engine,
-        config.format,
-        limits,
-        clock,
-        skips_unchanged=config.skips_unchanged,
-        tells_success=config.tells_success,
-        language=config.language,
-    )
+
+    @cache
+    def importer(language: str) -> Importer:
+        return Importer(
+            engine,
+            config.format,
+            limits,
+            clock,
+            skips_unchanged=config.skips_unchanged,
+            tells_success=config.tells_success,
+            language=language,
+        )
+
     return _Tools(importer=importer, holder=Holder(engine), format=config.format, retention=config.retention)
 
 
@@ -340,7 +346,7 @@ def _do(pipe: Connection, tools: _Tools, job: Job, allowance: Allowance) -> None
 
 
 def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
-    importer = tools.importer
+    importer = tools.importer(job.language if isinstance(job, ImportFiles | Recover | Purge) else "en")
     match job:
         case Prepare():
             _prepare(importer, tools.format)

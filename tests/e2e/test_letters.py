@@ -67,3 +67,17 @@ def test_a_broken_letter_of_the_site_is_replaced_and_told(house: House) -> None:
     assert [event["kind"] for event in service.events("alert_opened")] == ["template"]
     (mail,) = map(parsed, house.mail_files())
     assert plain(mail).startswith("1 of 1 user in students.csv was not imported.")
+
+
+def test_a_client_may_have_a_language_of_its_own(house: House) -> None:
+    house.change(CLIENT_FOLDERS="true", CLIENTS__NORD__LANGUAGE="fr")
+    for client in ("nord", "south"):
+        (house.upload / client).mkdir()
+        (house.upload / client / "students.csv").write_bytes(files.csv_of(files.good(1), files.bad(2)))
+    house.once()
+    languages = {parsed(mail)["Content-Language"]: parsed(mail) for mail in house.mail_files()}
+    assert languages.keys() == {"fr", "en"}
+    told = {entry["client"]: entry for entry in house.imports()}
+    for client, words in (("nord", "n\u2019est pas une adresse valide"), ("south", "is not a valid")):
+        report = (house.upload / client / "bak" / told[client]["report"]).read_bytes()
+        assert words in files.rows_of(report)[0]["import_error"]
