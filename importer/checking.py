@@ -40,6 +40,7 @@ def check(
     accepted: Path | None = None,
     failed: Path | None = None,
     json_to: TextIO | None = None,
+    language: str = "en",
     progress: Callable[[int, int], None] | None = None,
 ) -> Checked:
     """Examine a file.
@@ -52,13 +53,14 @@ def check(
         accepted: where to write the accepted rows: canonical columns, normalised values, UTF-8 without a mark.
         failed: where to write the failed-users CSV.
         json_to: where to write everything as one JSON object.
+        language: of the reasons in the CSV and in the failures.
         progress: told the bytes read and the bytes in all.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     limits = Limits(max_bytes=max_bytes, max_expanded_bytes=max_bytes)
-    source = Source(path=path, name=path.name, format=format_, limits=limits)
+    source = Source(path=path, name=path.name, format=format_, limits=limits, language=language)
     with TemporaryDirectory(prefix="userdrop-check-") as spool:
         try:
             examination = examine(source, today=today, spool_directory=Path(spool), progress=progress)
@@ -111,6 +113,10 @@ def _failures(examination: Examination, format_: Format) -> Iterator[dict[str, o
         yield from ({**row, "reasons": by_row[row["row"]]} for row in rows)
 
 
+def _warning(warning: Finding) -> dict[str, str | None]:
+    return {"code": warning.code, "column": warning.column, "message": warning.message}
+
+
 def _refusal(refusal: Refusal) -> dict[str, str]:
     return {"code": refusal.code, "message": refusal.message}
 
@@ -122,7 +128,7 @@ def _write_json(stream: TextIO, checked: Checked, failures: Iterator[dict[str, o
         "encoding": checked.encoding,
         "separator": checked.separator,
         **{name: asdict(checked.counts)[name] for name in ("records", "accepted", "failed", "blank")},
-        "warnings": [asdict(warning) for warning in checked.warnings],
+        "warnings": [_warning(warning) for warning in checked.warnings],
         "refused": None if checked.refused is None else _refusal(checked.refused),
     }
     stream.write(json.dumps(facts, ensure_ascii=False)[:-1] + ', "failures": [')

@@ -178,6 +178,7 @@ mails = Table(
     Column("text", Text, nullable=False, comment="the body as plain text"),
     Column("html", Text, nullable=False, comment="the body as HTML"),
     Column("attachments", JSON, nullable=False, comment="[{claim_id, filename}]: the reports of these imports"),
+    Column("language", String(8), comment="of subject and body, as en or fr; null means en"),
     Column("state", String(20), nullable=False, comment="queued, sent or dead"),
     Column("tries", Integer, nullable=False, comment="how often the mail server was asked to take it"),
     Column("created_at", UtcDateTime, nullable=False, comment="the mail's Date"),

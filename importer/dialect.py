@@ -5,7 +5,7 @@ Pure: first bytes in, decisions out.
 
 import re
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Final, Literal
 
 from importer.format import normalised
@@ -14,7 +14,7 @@ from importer.model import FileRefused
 from importer.reasons import refusal
 
 
-class _Problem(Enum):
+class _Problem(StrEnum):
     """Why a header cannot be read."""
 
     LONG = "it is too long"
@@ -57,6 +57,9 @@ _KINDS: Final = (
     (b"\xff\xfe\x00\x00", "a UTF-32 text"),
     (b"\x00\x00\xfe\xff", "a UTF-32 text"),
 )
+_BINARY: Final = "a binary file"
+NOT_TEXT_WORDS: Final = (*dict.fromkeys(kind for _, kind in _KINDS), _BINARY, *_Problem)
+"""Words of ours that refusals name: what a file is instead of text, and why a header cannot be read."""
 _CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\v\f\r"))
 _SEPARATOR_LINE: Final = re.compile(rb'(?:sep=([,;\t|])|"sep=([,;\t|])")(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 
@@ -130,7 +133,7 @@ def refuse_if_not_text(head: bytes) -> None:
     if _alternates_with_nul(text):
         raise FileRefused(refusal("unmarked_utf16"))
     if _count_of(_CONTROLS, text) > max(FEWEST_CONTROLS, len(text) // 100):
-        raise FileRefused(refusal("not_text", kind="a binary file"))
+        raise FileRefused(refusal("not_text", kind=_BINARY))
 
 
 def _alternates_with_nul(text: bytes) -> bool:

@@ -25,8 +25,9 @@ from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
 from importer.reading import BLOCK_BYTES, Block, Limits, Reject, UserFile, open_user_file
 from importer.reasons import row_reason
 from importer.spooling import Spool
+from importer.translating import translated
 from importer.uniqueness import Late, UniqueValues
-from importer.validating import FAILURES, Validator, Verdict, failures_frame, in_order, sentence, shown
+from importer.validating import FAILURES, Validator, Verdict, failures_frame, in_order, shown
 
 HIDDEN_LINE = "(not shown, because the file has a password column)"
 
@@ -38,13 +39,14 @@ _PART_ROWS = 8_000
 class Source:
     """A file to examine: bytes that nobody else can change, and the name its sender gave them.
 
-    `block_bytes` are read at once; it changes nothing but speed.
+    Reasons are told in `language`. `block_bytes` are read at once; it changes nothing but speed.
     """
 
     path: Path
     name: str
     format: Format
     limits: Limits
+    language: str = "en"
     block_bytes: int = BLOCK_BYTES
 
     def open(self) -> UserFile:
@@ -119,7 +121,7 @@ class Examination:
     def add(self, block: Block) -> pl.DataFrame:
         """Judge one block; returns its accepted rows."""
         verdict = self._judge(block)
-        reasons = in_order([verdict.failures, _reject_reasons(block.rejects)])
+        reasons = in_order([verdict.failures, _reject_reasons(block.rejects, self.source.language)])
         failed_rows = reasons.select("row").unique()
         cells = pl.concat([self._cells(block.frame, failed_rows), self._rejected(block.rejects)]).sort("row")
         if self._accepted is not None:
@@ -198,7 +200,7 @@ class Examination:
         """A failures frame of those late failures whose row and value are given."""
         failing = _within(late.rows, values).join(values, on="row")
         facts = {"value": shown(pl.col("value")), "row": pl.col("first").cast(pl.String)}
-        message = sentence(late.kind, self.header.label(late.column), facts)
+        message = self._validator.sentence(late.kind, late.column, facts)
         position = [column.name for column in self.source.format.columns].index(late.column)
         return failures_frame(failing, late.kind, late.column, position, message)
 
@@ -225,7 +227,10 @@ class Examination:
                 "row": [reject.row for reject in rejects],
                 "line": [reject.line for reject in rejects],
                 **{cell: [None] * len(rejects) for cell in cells},
-                "import_line": [HIDDEN_LINE if hidden else _without_nul(reject.text) for reject in rejects],
+                "import_line": [
+                    translated(HIDDEN_LINE, self.source.language) if hidden else _without_nul(reject.text)
+                    for reject in rejects
+                ],
             },
             schema={"row": pl.Int64, "line": pl.Int64, **dict.fromkeys([*cells, "import_line"], pl.String)},
         )
@@ -278,7 +283,7 @@ def examine(
         header = match_header(file.header, source.format)
         if isinstance(header, Refusal):
             raise FileRefused(header)
-        validator = Validator(source.format, header, today=today)
+        validator = Validator(source.format, header, today=today, language=source.language)
         examination = Examination(
             source, header, file.dialect, validator, spool_directory=spool_directory, keep_accepted=keep_accepted
         )
@@ -323,8 +328,8 @@ def _unsplit_line(header: Header) -> pl.Expr:
     return pl.when(cell != "").then(cell)
 
 
-def _reject_reasons(rejects: tuple[Reject, ...]) -> pl.DataFrame:
-    found = [(reject.row, row_reason(reject.kind, reject.facts)) for reject in rejects]
+def _reject_reasons(rejects: tuple[Reject, ...], language: str) -> pl.DataFrame:
+    found = [(reject.row, row_reason(reject.kind, reject.facts, language)) for reject in rejects]
     rows = [(row, -1, reason.code, None, reason.message) for row, reason in found]
     return pl.DataFrame(rows, schema=FAILURES, orient="row")
 

@@ -35,13 +35,16 @@ from importer.model import (
     NotTaken,
     NotTakenWhy,
     Outcome,
+    Purged,
     Quarantined,
     Refusal,
     Refused,
+    Retention,
     Returned,
     Superseded,
     Unarchived,
 )
+from importer.purging import purge
 from importer.reading import Limits
 from importer.reporting import write_report
 from importer.storing import Member, Store, Work
@@ -69,16 +72,28 @@ class Clock:
 
 
 class Importer:
-    """Imports the files of one database's clients; for `skips_unchanged` see `importer.storing.Store`."""
+    """Imports the files of one database's clients, and tells reasons in `language`.
+
+    For `skips_unchanged` and `tells_success` see `importer.storing.Store`.
+    """
 
     def __init__(
-        self, engine: Engine, format_: Format, limits: Limits, clock: Clock, *, skips_unchanged: bool = True
+        self,
+        engine: Engine,
+        format_: Format,
+        limits: Limits,
+        clock: Clock,
+        *,
+        skips_unchanged: bool = True,
+        tells_success: bool = False,
+        language: str = "en",
     ) -> None:
         self._engine = engine
         self._format = format_
-        self._store = Store(engine, format_, skips_unchanged=skips_unchanged)
+        self._store = Store(engine, format_, skips_unchanged=skips_unchanged, tells_success=tells_success)
         self._limits = limits
         self._clock = clock
+        self._language = language
 
     def prepare(self) -> None:
         """Bring the database up to date.
@@ -124,6 +139,15 @@ class Importer:
             yield from self._import_group(taken, format_)
         else:
             yield from self._import_one_by_one(taken, format_)
+
+    def purge(self, client: str, directory: Path, retention: Retention) -> Purged:
+        """Remove from bak what has stayed there long enough.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed.
+            OSError: the disk failed.
+        """
+        return purge(self._engine, client, directory, retention, self._clock.now())
 
     def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
         """Finish what an earlier run, or an outage, left half done.
@@ -205,7 +229,7 @@ class Importer:
         return examine(self._source(claim, format_), today=today, spool_directory=spool, keep_accepted=True)
 
     def _source(self, claim: Claim, format_: Format) -> Source:
-        return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits)
+        return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits, language=self._language)
 
     def _claim(self, client: str, directory: Path, name: str) -> Claim | NotTaken:
         id_ = claiming.claim_id(self._clock.now(), self._clock.token())

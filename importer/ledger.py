@@ -19,7 +19,6 @@ from importer.model import (
     Imported,
     Notice,
     NoticeKind,
-    ReasonCount,
     shown_name,
 )
 
@@ -92,16 +91,16 @@ def imported_values(done: Imported, copied: Copied, at: dt.datetime) -> Mapping[
     """The entry of an import."""
     return entry_values(done.claim, "imported", copied, done.archive, at) | {
         **dataclasses.asdict(done.counts),
-        "reasons": _plain(done.reasons),
-        "warnings": _plain(done.warnings),
+        "reasons": [dataclasses.asdict(reason) for reason in done.reasons],
+        "warnings": [_plain(warning) for warning in done.warnings],
         "same_as": done.same_as,
         "seconds": done.seconds,
         "report": done.report,
     }
 
 
-def _plain(findings: tuple[Finding, ...] | tuple[ReasonCount, ...]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(finding) for finding in findings]
+def _plain(warning: Finding) -> dict[str, str | None]:
+    return {"code": warning.code, "column": warning.column, "message": warning.message}
 
 
 def notice_of(done: Imported) -> Notice:

@@ -1,7 +1,9 @@
 """The importer's nouns: frozen values from the standard library only."""
 
+import datetime as dt
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -25,11 +27,19 @@ def _shown(character: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something worth telling the sender, about one row or (as a warning) about the file."""
+    """Something worth telling the sender, about one row or (as a warning) about the file.
+
+    Attributes:
+        message: in English.
+        kind: a key of `reasons.WARNING_SENTENCES` or `ROW_SENTENCES`, by which it is told in other languages.
+        facts: what that sentence names, as JSON can hold it.
+    """
 
     code: str
     column: str | None
     message: str
+    kind: str = field(default="", compare=False)
+    facts: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +49,18 @@ class Refusal:
     Attributes:
         message: for the sender; it may repeat what the first row holds, which in a file without a header is a person.
         summary: the same for everybody else, without a cell; empty where the message has none either.
+        facts: what the sentence of `reasons.REFUSAL_SENTENCES` names, by which it is told in other languages.
     """
 
     code: str
     message: str
     summary: str = ""
+    facts: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
     def summarised(self) -> Self:
-        """The refusal as others than the sender may read it."""
-        return replace(self, message=self.summary or self.message)
+        """The refusal as others than the sender may read it: without the cells of the first row."""
+        facts = {name: fact for name, fact in self.facts.items() if name != "found"}
+        return replace(self, message=self.summary or self.message, facts=facts)
 
 
 class FileRefused(Exception):  # noqa: N818 - it is the sender's bad data, not our error
@@ -139,6 +152,7 @@ class Audience(StrEnum):
 
     CLIENT = "client"
     ADMIN = "admin"
+    SUCCESS = "success"
 
 
 class NoticeKind(StrEnum):
@@ -264,4 +278,26 @@ class Unarchived:
     why: str
 
 
-Outcome = Imported | Refused | Returned | Superseded | NotTaken | Quarantined | Archived | Unarchived
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """How many files were removed."""
+
+    client: str
+    archives: int
+    reports: int
+
+
+Outcome = Imported | Refused | Returned | Superseded | NotTaken | Quarantined | Archived | Unarchived | Purged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long files stay in bak after they came there; None for ever."""
+
+    archives: dt.timedelta | None = None
+    reports: dt.timedelta | None = None
+
+    @property
+    def shortest(self) -> dt.timedelta | None:
+        """Nothing younger is removed."""
+        return min((kept for kept in (self.archives, self.reports) if kept is not None), default=None)

@@ -16,6 +16,7 @@ from importer.dialect import Encoding
 from importer.edges import may_need_trimming
 from importer.format import normalised
 from importer.grammar import WHITE_SPACE
+from importer.guarding import GUARD, is_report, unguarded
 from importer.records import Problem, Rules, Split
 from importer.tallying import BalanceError
 from importer.transcoding import shown_size, shown_text
@@ -112,7 +113,7 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     frame = without(frame, surplus)
     blank = blank_rows(frame, shape)
     frame = without(frame, blank)
-    needs_trimming = may_need_trimming(split, shape.rules.grammar)
+    needs_trimming = _may_hold_guards(split.data, shape) or may_need_trimming(split, shape.rules.grammar)
     repeated = _repeating_header(frame, shape, may_need_trimming=needs_trimming)
     rejects = [_reject(split, shape, problem, rows, line) for problem in split.problems]
     rejects += _late_rejects(split, shape, surplus, repeated, line)
@@ -152,12 +153,19 @@ def _with_controls(split: Split, rows: Ints) -> pl.Series:
 
 
 def numbered_frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:
-    """All cells of proven records, numbered."""
+    """All cells of proven records, numbered; those of a report of ours without their guards."""
     frame = _cells(text, shape)
+    if _may_hold_guards(text, shape):
+        frame = frame.with_columns(unguarded(pl.col(column)) for column in shape.columns)
     if frame.height != rows.size:
         message = f"the parser found {frame.height} records where {rows.size} were proven"
         raise BalanceError(message)
     return frame.insert_column(0, pl.Series("row", rows)).insert_column(1, pl.Series("line", lines, dtype=pl.Int64))
+
+
+def _may_hold_guards(text: bytes, shape: Shape) -> bool:
+    """False is certain: no cell of the text is guarded."""
+    return is_report(shape.names) and GUARD.encode() in text
 
 
 def _cells(text: bytes, shape: Shape) -> pl.DataFrame:

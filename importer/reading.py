@@ -17,7 +17,8 @@ import numpy as np
 
 from importer.controls import controls
 from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
-from importer.grammar import LINE_END, Grammar
+from importer.grammar import LINE_END, WHITE_SPACE, Grammar
+from importer.guarding import is_report, unguarded_text
 from importer.lines import count
 from importer.model import FileRefused, Finding
 from importer.parsing import Block, Reject, Shape, parse
@@ -159,6 +160,8 @@ def _header(begin: bytes, known_names: frozenset[str], limits: Limits) -> Header
     )
     if len(header.cells) > limits.max_columns:
         raise FileRefused(refusal("too_many_columns", columns=len(header.cells), limit=limits.max_columns))
+    if is_report(header.cells):
+        return replace(header, cells=tuple(unguarded_text(cell).strip(WHITE_SPACE) for cell in header.cells))
     return header
 
 

@@ -1,12 +1,14 @@
 """Every sentence that tells somebody what is wrong with a file or a row, in one place.
 
 A sentence is a `str.format` template. Its code is stable and meant for programs; the sentence is written for the
-person who made the file, and may change.
+person who made the file, and may change. What is wrong travels as data, a code with its facts, and is put into words
+where somebody reads it, in the reader's language.
 """
 
 from collections.abc import Mapping
 
 from importer.model import Finding, Refusal
+from importer.translating import translated
 
 SHOWN_CHARACTERS = 60
 """Characters of a value that a sentence repeats; longer values are cut with an ellipsis."""
@@ -73,24 +75,57 @@ WARNING_SENTENCES = {
 }
 
 
+TRANSLATED_FACTS = frozenset({"kind", "problem", "noun"})
+"""Facts that are words of ours."""
+
+
 def shown(value: str) -> str:
     """The value as a sentence repeats it: at most SHOWN_CHARACTERS characters, on one line."""
     line = " ".join(value.split())
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 
 
-def row_reason(kind: str, facts: Mapping[str, object]) -> Finding:
+def said(sentence: str, facts: Mapping[str, object], language: str = "en") -> str:
+    """A sentence of this module with its facts, in a language."""
+    words = {
+        name: translated(fact, language) if name in TRANSLATED_FACTS and isinstance(fact, str) else fact
+        for name, fact in facts.items()
+    }
+    return translated(sentence, language).format(**words)
+
+
+def row_reason(kind: str, facts: Mapping[str, object], language: str = "en") -> Finding:
     """A reason why one row as a whole was not imported; `kind` is a key of ROW_SENTENCES that names no column."""
-    return Finding(code=kind.partition(".")[0], column=None, message=ROW_SENTENCES[kind].format(**facts))
+    return Finding(code=kind.partition(".")[0], column=None, message=said(ROW_SENTENCES[kind], facts, language))
 
 
-def warning(kind: str, *, column: str | None = None, **facts: object) -> Finding:
+def warning(kind: str, *, column: str | None = None, **facts: str | int) -> Finding:
     """A remark about the whole file that did not stop its import; `kind` is a key of WARNING_SENTENCES."""
-    message = WARNING_SENTENCES[kind].format(column=column, **facts)
-    return Finding(code=kind.partition(".")[0], column=column, message=message)
+    message = said(WARNING_SENTENCES[kind], {"column": column, **facts})
+    return Finding(code=kind.partition(".")[0], column=column, message=message, kind=kind, facts=facts)
 
 
-def refusal(code: str, **facts: object) -> Refusal:
+def refusal(code: str, **facts: str | int) -> Refusal:
     """Why a whole file was not imported; `code` is a key of REFUSAL_SENTENCES."""
-    summary = REFUSAL_SUMMARIES.get(code, "").format(**facts)
-    return Refusal(code=code, message=REFUSAL_SENTENCES[code].format(**facts), summary=summary)
+    summary = said(REFUSAL_SUMMARIES.get(code, ""), facts)
+    return Refusal(code=code, message=said(REFUSAL_SENTENCES[code], facts), summary=summary, facts=facts)
+
+
+def warning_in(finding: Finding, language: str) -> str:
+    """A remark in a language; one of another version stays in English."""
+    sentence = WARNING_SENTENCES.get(finding.kind)
+    return finding.message if sentence is None else _or_plain(sentence, finding, {"column": finding.column}, language)
+
+
+def refusal_in(refused: Refusal, language: str) -> str:
+    """A refusal in a language, without cells of the file where it is summarised; one of another version in English."""
+    is_summary = refused.code in REFUSAL_SUMMARIES and "found" not in refused.facts
+    sentence = (REFUSAL_SUMMARIES if is_summary else REFUSAL_SENTENCES).get(refused.code)
+    return refused.message if sentence is None else _or_plain(sentence, refused, {}, language)
+
+
+def _or_plain(sentence: str, told: Finding | Refusal, more: Mapping[str, object], language: str) -> str:
+    try:
+        return said(sentence, {**more, **told.facts}, language)
+    except KeyError:  # it was stored by a version whose sentence named other facts
+        return told.message

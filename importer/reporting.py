@@ -1,7 +1,7 @@
 """The failed-users CSV: what the sender corrects and drops again as it is.
 
 UTF-8 with a byte order mark, so that Excel shows accents; the sender's columns in the sender's order with the
-sender's values, then REPORT_COLUMNS.
+sender's values, then REPORT_COLUMNS. What a spreadsheet would calculate or rewrite is guarded (`importer.guarding`).
 """
 
 import csv
@@ -14,6 +14,7 @@ import polars as pl
 
 from importer.examining import Examination
 from importer.format import REPORT_COLUMNS
+from importer.guarding import guarded, guarded_text
 from importer.model import shown_name
 
 
@@ -41,18 +42,18 @@ def report_frames(examination: Examination) -> Iterator[pl.DataFrame]:
             cells.join(messages, on="row", how="left", maintain_order="left")
             .with_columns(_none_if_empty(index) for index in examination.header.reported)
             .select(
-                *(f"c{index}" for index in examination.header.reported),
-                "error",
+                *(guarded(pl.col(f"c{index}")) for index in examination.header.reported),
+                guarded(pl.col("error")),
                 pl.col("row").cast(pl.String),
-                pl.lit(name).alias("file"),
-                "import_line",
+                pl.lit(guarded_text(name)).alias("file"),
+                guarded(pl.col("import_line")),
             )
         )
 
 
 def _header(examination: Examination, separator: str) -> bytes:
     text = io.StringIO(newline="")
-    names = [examination.header.names[index] for index in examination.header.reported]
+    names = [guarded_text(examination.header.names[index]) for index in examination.header.reported]
     csv.writer(text, delimiter=separator, lineterminator="\r\n").writerow([*names, *REPORT_COLUMNS])
     return text.getvalue().encode("utf-8-sig")
 

@@ -94,13 +94,17 @@ class Store:
         engine: see `importer.engines.make_engine`; already migrated.
         format_: the columns of `users`.
         skips_unchanged: whether a row that repeats what the feed last gave leaves its user alone, whatever is stored.
+        tells_success: whether somebody is told of a file that nobody would be told of otherwise.
     """
 
-    def __init__(self, engine: Engine, format_: Format, *, skips_unchanged: bool = True) -> None:
+    def __init__(
+        self, engine: Engine, format_: Format, *, skips_unchanged: bool = True, tells_success: bool = False
+    ) -> None:
         self._engine = engine
         self._format = format_
         self._users = user_table(format_)
         self._skips_unchanged = skips_unchanged
+        self._tells_success = tells_success
 
     def known_format(self) -> Format:
         """The format, its lookups extended by the site's tables.
@@ -225,8 +229,7 @@ class Store:
             report=report if counts.failed else None,
         )
         write_entry(connection, imported_values(done, copied, at))
-        if is_worth_telling(done):
-            write_notice(connection, notice_of(done), at)
+        self._tell(connection, done, at)
         return done
 
     def import_group(self, client: str, members: Sequence[Member], work: Work) -> list[Imported | Refused]:
@@ -298,9 +301,15 @@ class Store:
         ]
         write_entries(connection, [imported_values(each, contents[each.claim.id], work.at) for each in done])
         for each in done:
-            if is_worth_telling(each):
-                write_notice(connection, notice_of(each), work.at)
+            self._tell(connection, each, work.at)
         return done
+
+    def _tell(self, connection: Connection, done: Imported, at: dt.datetime) -> None:
+        """The sender of failures, and whoever wants to know of a file without any."""
+        if is_worth_telling(done):
+            write_notice(connection, notice_of(done), at)
+        elif self._tells_success:
+            write_notice(connection, notice_of(done).to(Audience.SUCCESS), at)
 
     def _import_alone(self, connection: Connection, member: Member, work: Work) -> list[Imported | Refused]:
         """Nothing where the database refuses the file."""

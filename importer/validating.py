@@ -17,7 +17,8 @@ from importer.format import CLEAR, Column, Format, Lookup, comparison_column, da
 from importer.header import Header
 from importer.model import Finding
 from importer.patterns import whole
-from importer.reasons import ROW_SENTENCES, SHOWN_CHARACTERS, warning
+from importer.reasons import ROW_SENTENCES, SHOWN_CHARACTERS, TRANSLATED_FACTS, warning
+from importer.translating import translated
 
 FAILURES = {"row": pl.Int64, "position": pl.Int64, "code": pl.String, "column": pl.String, "message": pl.String}
 """Schema of a failures frame: a line for each reason of each failed row."""
@@ -92,14 +93,16 @@ class Validator:
         format_: columns, with every known user type and login source in its lookups.
         header: what the file's columns mean.
         today: dates of birth are not after it.
+        language: of the sentences.
     """
 
-    def __init__(self, format_: Format, header: Header, *, today: dt.date) -> None:
+    def __init__(self, format_: Format, header: Header, *, today: dt.date, language: str = "en") -> None:
         self._format = format_
         self._header = header
         self._columns = [column for column in format_.columns if column.name in header.positions]
         self._positions = {column.name: position for position, column in enumerate(format_.columns)}
         self._today = today
+        self._language = language
         self._rules = [rule for column in self._columns for rule in self._column_rules(column)]
 
     @property
@@ -230,33 +233,35 @@ class Validator:
                 yield "invalid.pattern", ~given.str.contains(whole(column.pattern or "")), {"expected": expected}
 
     def _failures(self, failing: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-        label = self._header.label(rule.column)
         if rule.kind == "unknown":
             suggested = self._suggested(failing[rule.column], self._format.column(rule.column))
-            plain = sentence(rule.kind, label, rule.facts)
-            better = sentence("unknown.suggestion", label, {**rule.facts, "suggestion": suggested})
+            plain = self.sentence(rule.kind, rule.column, rule.facts)
+            better = self.sentence("unknown.suggestion", rule.column, {**rule.facts, "suggestion": suggested})
             message = pl.coalesce(better, plain)
         else:
-            message = sentence(rule.kind, label, rule.facts)
+            message = self.sentence(rule.kind, rule.column, rule.facts)
         return failures_frame(failing, rule.kind, rule.column, self._positions[rule.column], message)
+
+    def sentence(self, kind: str, column: str, facts: Mapping[str, pl.Expr | str]) -> pl.Expr:
+        """The sentence of reasons.ROW_SENTENCES as an expression over the failing rows; null where a fact is null."""
+        values: dict[str, pl.Expr | str] = {"column": self._header.label(column), **facts}
+        pieces: list[pl.Expr] = []
+        for literal, name, _, _ in string.Formatter().parse(translated(ROW_SENTENCES[kind], self._language)):
+            pieces.append(pl.lit(literal))
+            if name is not None:
+                pieces.append(self._fact(name, values[name]))
+        return pl.concat_str(pieces)
+
+    def _fact(self, name: str, value: pl.Expr | str) -> pl.Expr:
+        if not isinstance(value, str):
+            return value
+        return pl.lit(translated(value, self._language) if name in TRANSLATED_FACTS else value)
 
     def _suggested(self, values: pl.Series, column: Column) -> pl.Expr:
         known = [*_names_to_ids(self._lookup(column).entries)]
         distinct = values.unique().head(_SUGGESTED_VALUES).to_list()
         nearest = {value: match[0] for value in distinct if (match := get_close_matches(value, known, n=1))}
         return _replaced(pl.col(column.name), nearest)
-
-
-def sentence(kind: str, label: str, facts: Mapping[str, pl.Expr | str]) -> pl.Expr:
-    """The sentence of reasons.ROW_SENTENCES as an expression over the failing rows; null where a fact is null."""
-    values: dict[str, pl.Expr | str] = {"column": label, **facts}
-    pieces: list[pl.Expr] = []
-    for literal, name, _, _ in string.Formatter().parse(ROW_SENTENCES[kind]):
-        pieces.append(pl.lit(literal))
-        if name is not None:
-            value = values[name]
-            pieces.append(pl.lit(value) if isinstance(value, str) else value)
-    return pl.concat_str(pieces)
 
 
 def shown(text: pl.Expr) -> pl.Expr:

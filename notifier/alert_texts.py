@@ -9,6 +9,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         means="The database does not answer, is locked, full or damaged.",
         meanwhile="No file is imported. Dropped files stay where they are and none is lost.",
         cure="Check that the database is running and can be reached and written to with the configured settings.",
+        command="userdrop settings",
     ),
     AlertKind.SMTP: AlertText(
         severity=Severity.CRITICAL,
@@ -17,6 +18,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         meanwhile="Files are imported as usual. All mails wait in the queue, for five days at least.",
         cure="Check the mail server and the USERDROP_SMTP_* settings; the detail above is the server's last word.",
         resolves="It ends when the mail server takes a mail again; this mail is the proof.",
+        command="userdrop mail list",
     ),
     AlertKind.WATCH: AlertText(
         severity=Severity.ERROR,
@@ -68,6 +70,17 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         resolves="It ends when it is gone.",
         repeated=False,
     ),
+    AlertKind.CLIENT_FOLDERS: AlertText(
+        severity=Severity.WARNING,
+        title="folders of clients and their settings do not fit together",
+        means="A folder cannot be a client, or settings of a client cannot be told to belong to one folder.",
+        meanwhile="What cannot be a client is not served. A client whose settings are in doubt has the common ones, so"
+        " its mails go to the common addresses.",
+        cure="Rename the folder or the variable: its key is the folder's name in capitals, with everything but letters"
+        " and digits as _. A setting may also be there before its folder.",
+        resolves="It ends when nothing is in doubt any more.",
+        repeated=False,
+    ),
     AlertKind.WORKER: AlertText(
         severity=Severity.CRITICAL,
         title="the importing process keeps ending",
@@ -75,5 +88,23 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         meanwhile="A file that ends it three times is set aside; the others are imported more slowly.",
         cure="Look into the log for worker events; check the memory of the machine and the limits of the unit.",
         resolves="It ends after the next import that succeeds.",
+    ),
+    AlertKind.LOW_DISK: AlertText(
+        severity=Severity.WARNING,
+        title="a disk is getting full",
+        means="There is little room left where files are imported, archived or stored; the detail says where.",
+        meanwhile="Everything works as yet. When the disk is full, imports pause and the FTP server refuses uploads.",
+        cure="Make room, or lower USERDROP_MIN_FREE_MB if that much room is enough.",
+        resolves="It ends when there is room again, a tenth more than the limit.",
+        command="df -h",
+    ),
+    AlertKind.TEMPLATE: AlertText(
+        severity=Severity.WARNING,
+        title="a template of the site's own cannot be used",
+        means="A template in USERDROP_TEMPLATE_DIR fails; the detail names it.",
+        meanwhile="Letters are written with the built-in template instead.",
+        cure="Mend the template, or remove it.",
+        resolves="It ends when a letter has been written with it.",
+        command="userdrop settings",
     ),
 }

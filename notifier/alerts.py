@@ -7,8 +7,8 @@ import structlog
 
 from notifier import alerting
 from notifier.alert_texts import ALERT_TEXTS
-from notifier.letters import safe_text
 from notifier.model import Alert, AlertKind, AlertMail
+from notifier.safety import safe_text
 
 log = structlog.get_logger()
 

@@ -79,7 +79,14 @@ class Delivery:
         self._engine = engine
         self._node = node
         self._database_clock = database_clock or clock
-        self._sender = Sender(engine=engine, transport=transport, admin=addresses.admin, alerts=alerts, clock=clock)
+        self._sender = Sender(
+            engine=engine,
+            transport=transport,
+            addresses=addresses,
+            letters=letters,
+            alerts=alerts,
+            clock=clock,
+        )
         self._results = Results(engine=engine, node=node, letters=letters, addresses=addresses, jitter=jitter)
         self._addresses = addresses
         self._letters = letters
@@ -175,7 +182,16 @@ class Delivery:
         )
         queued = await asyncio.to_thread(work)
         log_queued(queued)
+        self._judge_templates()
         return len(queued)
+
+    def _judge_templates(self) -> None:
+        """A template of the site's own that fails is an alert; letters are written with ours meanwhile."""
+        broken = self._letters.templates.broken
+        if broken:
+            self.alerts.open(AlertKind.TEMPLATE, detail=", ".join(sorted(broken.values())))
+        else:
+            self.alerts.resolve(AlertKind.TEMPLATE)
 
     async def _send_due(self, stopping: asyncio.Event | None) -> Delivered:
         """Send until nothing is due; a server that fails gets one mail a time until it takes one."""

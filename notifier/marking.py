@@ -66,7 +66,7 @@ class Results:
                 assert_never(result.end)
 
     def _is_own(self, result: Result) -> bool:
-        return result.mail.recipient == self._addresses.admin
+        return result.mail.recipient == self._addresses.admin_of(result.mail.client)
 
     async def _sent(self, result: Result) -> Delivered:
         mail = result.mail
@@ -99,7 +99,11 @@ class Results:
     async def _bury(self, result: Result) -> Delivered:
         mail = result.mail
         instead = self._letters.undeliverable(
-            recipient=mail.recipient, subject=mail.letter.subject, client=mail.client, said=_said(result)
+            mail=mail.id,
+            recipient=mail.recipient,
+            subject=mail.letter.subject,
+            client=mail.client,
+            said=_said(result),
         )
         telling = outbox.to_admin(self._addresses, instead, mail.client, result.at)
         work = partial(outbox.mark_dead, self._engine, mail, now=result.at, error=_said(result), instead=telling)

@@ -1,10 +1,11 @@
 """The notifier's nouns: frozen values from the standard library and the importer's model only."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, assert_never
 
 from importer.model import Audience
 
@@ -29,6 +30,9 @@ class AlertKind(StrEnum):
     DISK_FULL = "disk_full"
     ODD_FILE = "odd_file"
     WORKER = "worker"
+    LOW_DISK = "low_disk"
+    TEMPLATE = "template"
+    CLIENT_FOLDERS = "client_folders"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,7 @@ class Letter:
     text: str
     html: str
     attachments: tuple[Attachment, ...] = ()
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,21 +146,48 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnAddresses:
+    """What a client has of its own; None and empty where the common addresses are meant."""
+
+    failed_import: tuple[str, ...] = ()
+    admin: str | None = None
+
+
+def _nothing_own(_: str) -> OwnAddresses:
+    return OwnAddresses()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
     """Who is written to.
 
     Attributes:
         failed_import: for the people who drop files; without any, the administrator is written to.
         admin: sender, reply address and the receiver of alerts.
+        success: for those who want to know of imports without failures.
+        own: what a client has instead of these; called in threads.
     """
 
     failed_import: tuple[str, ...]
     admin: str
+    success: tuple[str, ...] = ()
+    own: Callable[[str], OwnAddresses] = _nothing_own
 
-    def of(self, audience: Audience, client: str | None) -> tuple[str, ...]:
-        """The recipients of an audience; today they are the same for every client."""
-        del client
-        return self.failed_import if audience is Audience.CLIENT and self.failed_import else (self.admin,)
+    def of(self, audience: Audience, client: str) -> tuple[str, ...]:
+        """The recipients of an audience."""
+        match audience:
+            case Audience.CLIENT:
+                return self.own(client).failed_import or self.failed_import or (self.admin_of(client),)
+            case Audience.ADMIN:
+                return (self.admin_of(client),)
+            case Audience.SUCCESS:
+                return self.success
+            case _:
+                assert_never(audience)
+
+    def admin_of(self, client: str | None) -> str:
+        """The sender of a client's mails, and who is told of what needs an administrator; None: of the service."""
+        return (self.own(client).admin if client else None) or self.admin
 
 
 class Stage(StrEnum):
@@ -269,6 +301,7 @@ class AlertText:
         cure: what to do.
         resolves: the condition that ends it.
         repeated: whether it is mailed again while it lasts though nothing is new.
+        command: what shows more.
     """
 
     severity: Severity
@@ -278,3 +311,4 @@ class AlertText:
     cure: str
     resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
     repeated: bool = True
+    command: str = "userdrop history --failed"

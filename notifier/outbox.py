@@ -65,7 +65,7 @@ def to_admin(addresses: Addresses, letter: Letter, client: str | None, now: date
     """A mail to the administrator."""
     return Mail(
         message_id=new_message_id(addresses),
-        recipient=addresses.admin,
+        recipient=addresses.admin_of(client),
         audience=Audience.ADMIN,
         client=client,
         letter=letter,
@@ -127,7 +127,7 @@ def _mails_about(
     group: Sequence[Notice], letters: Letters, addresses: Addresses, now: datetime, next_run: datetime | None
 ) -> list[Mail]:
     client, audience = group[0].client, group[0].audience
-    write = letters.to_client if audience is Audience.CLIENT else letters.to_admin
+    write = letters.to_admin if audience is Audience.ADMIN else letters.to_client
     letter = write(group, next_run)
     return [
         Mail(
@@ -138,7 +138,7 @@ def _mails_about(
             letter=letter,
             created_at=now,
         )
-        for recipient in addresses.of(audience, client)
+        for recipient in dict.fromkeys(addresses.of(audience, client))
     ]
 
 
@@ -157,6 +157,7 @@ def _insert(connection: Connection, mail: Mail) -> Queued:
         "text": mail.letter.text,
         "html": mail.letter.html,
         "attachments": [asdict(attachment) for attachment in mail.letter.attachments],
+        "language": mail.letter.language,
         "state": "queued",
         "tries": 0,
         "created_at": mail.created_at,
@@ -223,7 +224,9 @@ def _stored(row: AnyRow) -> StoredMail:
         message_id=row.message_id,
         recipient=row.recipient,
         client=row.client,
-        letter=Letter(subject=row.subject, text=row.text, html=row.html, attachments=attachments),
+        letter=Letter(
+            subject=row.subject, text=row.text, html=row.html, attachments=attachments, language=row.language or "en"
+        ),
         created_at=row.created_at,
         tries=row.tries,
         next_try_at=row.next_try_at,
@@ -266,9 +269,12 @@ def _mark(connection: Connection, mail: StoredMail, **values: object) -> None:
 def reports(engine: Engine, attachments: Sequence[Attachment]) -> list[Report]:
     """Where the reports of a mail are to be looked for, by the ledger; without those it does not know."""
     columns = (imports.c.claim_id, imports.c.client, imports.c.directory, imports.c.report, imports.c.archived_at)
-    query = select(*columns).where(imports.c.claim_id.in_([attachment.claim_id for attachment in attachments]))
+    ids = [attachment.claim_id for attachment in attachments]
+    rows: dict[str, AnyRow] = {}
     with reading_engine(engine).connect() as connection:
-        rows = {row.claim_id: row for row in connection.execute(query)}
+        for start in range(0, len(ids), 500):
+            query = select(*columns).where(imports.c.claim_id.in_(ids[start : start + 500]))
+            rows |= {row.claim_id: row for row in connection.execute(query)}
     known = [(attachment, rows[attachment.claim_id]) for attachment in attachments if attachment.claim_id in rows]
     return [_report(attachment, row) for attachment, row in known if row.report is not None]
 

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from email.message import EmailMessage
 
 import structlog
 from sqlalchemy import Engine
 
 from notifier import outbox
 from notifier.alerts import Alerts
-from notifier.messages import LARGEST, Packed, Packing, build, pack
+from notifier.letters import Letters
+from notifier.messages import Message, build
 from notifier.model import (
+    Addresses,
     AlertKind,
     Dead,
     Failure,
@@ -26,6 +27,7 @@ from notifier.model import (
     StoredMail,
 )
 from notifier.outbox import DATABASE_ERRORS
+from notifier.packing import LARGEST, Packed, Packing, pack
 from notifier.retrying import FIRST_WAIT, MISCONFIGURED_WAIT, classify
 from notifier.smtp import Transport
 
@@ -41,14 +43,23 @@ class Sender:
     """Sends leased mails one by one; while the server is known to fail, it asks for a pause."""
 
     def __init__(
-        self, *, engine: Engine, transport: Transport, admin: str, alerts: Alerts, clock: Callable[[], datetime]
+        self,
+        *,
+        engine: Engine,
+        transport: Transport,
+        addresses: Addresses,
+        letters: Letters,
+        alerts: Alerts,
+        clock: Callable[[], datetime],
     ) -> None:
         self._engine = engine
+        self._letters = letters
         self._transport = transport
-        self._admin = admin
+        self._addresses = addresses
         self._alerts = alerts
         self._clock = clock
         self._packing: dict[int, Packing] = {}
+        self._largest = LARGEST
         self._paused_until: datetime | None = None
         self._silent = 0
 
@@ -71,13 +82,22 @@ class Sender:
                 await self._transport.send(message, mail.recipient)
             except SendError as error:
                 verdict = classify(error.failure)
-                if isinstance(verdict, Shrink) and packing < Packing.NOTHING and mail.letter.attachments:
-                    self._packing[mail.id] = Packing(packing + 1)
+                if isinstance(verdict, Shrink) and self._can_shrink(mail, packing, verdict.limit):
                     continue
                 return self._failed(mail, error.failure, Dead() if isinstance(verdict, Shrink) else verdict)
             return self._sent(mail)
 
-    async def _composed(self, mail: StoredMail) -> tuple[EmailMessage, Packing] | None:
+    def _can_shrink(self, mail: StoredMail, packing: Packing, limit: int | None) -> bool:
+        """Whether the next message of this mail will be smaller: by the server's limit, or packed more tightly."""
+        if not mail.letter.attachments or packing is Packing.NOTHING:
+            return False
+        if limit is not None and limit < self._largest:
+            self._largest = limit
+        else:
+            self._packing[mail.id] = Packing(packing + 1)
+        return True
+
+    async def _composed(self, mail: StoredMail) -> tuple[Message, Packing] | None:
         try:
             return await asyncio.to_thread(self._compose, mail)
         except (*DATABASE_ERRORS, MemoryError):
@@ -86,11 +106,13 @@ class Sender:
             log.exception("mail_not_built", mail=mail.id, client=mail.client)
             return None
 
-    def _compose(self, mail: StoredMail) -> tuple[EmailMessage, Packing]:
+    def _compose(self, mail: StoredMail) -> tuple[Message, Packing]:
         reports = outbox.reports(self._engine, mail.letter.attachments)
         at_least = self._packing.get(mail.id, Packing.FILES)
-        packed = pack(mail, reports, largest=LARGEST, at_least=at_least)
-        return build(mail, self._admin, packed), packed.packing
+        packed = pack(
+            mail, reports, self._letters.notes(mail.letter.language), largest=self._largest, at_least=at_least
+        )
+        return build(mail, self._addresses.admin_of(mail.client), packed), packed.packing
 
     def _sent(self, mail: StoredMail) -> Result:
         self._server_answers()
@@ -119,7 +141,7 @@ class Sender:
 
     async def send_directly(self, mail: Mail) -> bool:
         """Send a mail without attachments that no table holds; whether the server took it."""
-        message = build(_unstored(mail), self._admin, Packed(packing=Packing.NOTHING))
+        message = build(_unstored(mail), self._addresses.admin_of(mail.client), Packed(packing=Packing.NOTHING))
         try:
             await self._transport.send(message, mail.recipient)
         except SendError as error:

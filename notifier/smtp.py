@@ -9,7 +9,6 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.message import EmailMessage
 from email.utils import parseaddr, parsedate_to_datetime
 from enum import StrEnum
 from functools import cache
@@ -19,9 +18,9 @@ from typing import Protocol
 import aiosmtplib
 import tenacity
 
-from notifier.letters import safe_text
-from notifier.messages import encode
+from notifier.messages import Message, encode
 from notifier.model import Failure, SendError, Stage
+from notifier.safety import safe_text
 
 CONNECT_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
@@ -36,7 +35,7 @@ _SET_UP_FAILURES = (ConnectionRefusedError, ConnectionResetError, aiosmtplib.SMT
 class Transport(Protocol):
     """Takes one message to one recipient."""
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         """Return when somebody else is responsible for the message.
 
         Raises:
@@ -91,12 +90,12 @@ class SmtpTransport:
             message = "a login is only sent over TLS: choose starttls or implicit"
             raise ValueError(message)
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         """Hand the message to the server; the envelope sender is the message's From address."""
         if parseaddr(recipient)[1] != recipient or not recipient:
             raise SendError(Failure(stage=Stage.RECIPIENT, unfit=True, text="the recipient is not one address"))
         content = await asyncio.to_thread(encode, message)
-        sender = str(message["From"])
+        sender = message["From"]
         try:
             async with asyncio.timeout(self.session_seconds):
                 smtp = await self._connected()
@@ -297,7 +296,7 @@ class FolderTransport:
 
     directory: Path
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         """Write DATE-ID.eml; a message that is sent again replaces its file."""
         del recipient
         try:
@@ -306,7 +305,7 @@ class FolderTransport:
             text = safe_text(f"{type(error).__name__}: {error.strerror}")
             raise SendError(Failure(stage=Stage.FOLDER, text=text)) from error
 
-    def _write(self, message: EmailMessage) -> None:
+    def _write(self, message: Message) -> None:
         name = _file_name(message)
         draft = self.directory / f".{name}.tmp"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640), "wb") as target:
@@ -317,9 +316,9 @@ class FolderTransport:
         _sync_directory(self.directory)
 
 
-def _file_name(message: EmailMessage) -> str:
-    date = parsedate_to_datetime(str(message["Date"]))
-    identity = re.sub(r"[^A-Za-z0-9]", "", str(message["Message-ID"]).partition("@")[0])
+def _file_name(message: Message) -> str:
+    date = parsedate_to_datetime(message["Date"])
+    identity = re.sub(r"[^A-Za-z0-9]", "", message["Message-ID"].partition("@")[0])
     return f"{date:%Y%m%dT%H%M%SZ}-{identity}.eml"
 
 

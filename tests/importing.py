@@ -58,13 +58,18 @@ PEOPLE = parse_format(
 
 @contextmanager
 def examined(
-    text: str | bytes, format_: Format = PEOPLE, *, name: str = "people.csv", block_bytes: int = BLOCK_BYTES
+    text: str | bytes,
+    format_: Format = PEOPLE,
+    *,
+    name: str = "people.csv",
+    block_bytes: int = BLOCK_BYTES,
+    language: str = "en",
 ) -> Iterator[Examination]:
     """A file of that text, read and judged."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "copy"
         path.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
-        source = Source(path=path, name=name, format=format_, limits=LIMITS, block_bytes=block_bytes)
+        source = Source(path=path, name=name, format=format_, limits=LIMITS, language=language, block_bytes=block_bytes)
         with examine(source, today=NOW.date(), spool_directory=Path(directory)) as examination:
             yield examination
 

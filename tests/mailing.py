@@ -12,11 +12,12 @@ from importer.engines import make_engine
 from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
 from notifier.letters import Letters
 from notifier.model import Addresses
-from notifier.templating import environment
+from notifier.templating import Templates
 
 NOW = datetime(2026, 3, 1, 14, 33, 7, tzinfo=UTC)
 ADDRESSES = Addresses(failed_import=("registrar@client.example",), admin="admin@parking.example")
-LETTERS = Letters(environment())
+LETTERS = Letters(Templates())
+NOTES = LETTERS.notes("en")
 REPORT = b"unique_id,email,import_error\r\nU1,ana@,email 'ana@' is not a valid address\r\n"
 
 

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, update
 
-from importer.database import migrate
+from importer.database import mails, migrate
 from importer.engines import make_engine
 from importer.format import REPORT_COLUMNS
 from importer.format_file import load_format
-from tests.importing import BUILT_IN, NOW, Site, make_site
+from notifier import outbox
+from tests.importing import BUILT_IN, NOW, Site, make_site, rows_of
+from tests.mailing import ADDRESSES, LETTERS, failed_rows, store
+from tests.mailing import NOW as MAILED
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.tools import environment
 from watcher.cli import main
@@ -40,7 +43,20 @@ KEYS = {
     "refused",
     "failures",
 }
-COMMANDS = ["run", "demo", "doctor", "check", "history", "user", "retry", "columns", "tables", "template", "settings"]
+COMMANDS = [
+    "run",
+    "demo",
+    "doctor",
+    "check",
+    "history",
+    "user",
+    "retry",
+    "forget",
+    "columns",
+    "tables",
+    "template",
+    "settings",
+]
 
 
 @dataclass(frozen=True)
@@ -275,6 +291,21 @@ def test_of_several_files_with_a_name_one_is_put_back_by_its_claim(userdrop: Use
     assert (tmp_path / ".quarantine" / "c1" / "people.csv").exists()
 
 
+# forget
+
+
+def test_a_person_is_forgotten_by_the_key(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "forget", "nobody", UPLOAD_DIR=site.directory)
+    assert (ended.code, ended.err) == (1, "userdrop: nobody is known by that key\n")
+    key = next(iter(site.users()))
+    ended = asked(userdrop, site, "forget", key, UPLOAD_DIR=site.directory)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "the user is removed")
+    assert "stays; --files removes it" in ended.out
+    ended = asked(userdrop, site, "forget", key, "--files", UPLOAD_DIR=site.directory)
+    assert ended.out.startswith("there was no such user")
+    assert asked(userdrop, site, "forget", key, UPLOAD_DIR=site.directory).code == 1
+
+
 # history, user
 
 
@@ -292,9 +323,9 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
     made.engine.dispose()
 
 
-def asked(userdrop: Userdrop, site: Site, *arguments: object) -> Ended:
+def asked(userdrop: Userdrop, site: Site, *arguments: object, **settings: object) -> Ended:
     url = site.engine.url.render_as_string(hide_password=False)
-    ended = userdrop(*arguments, "--client", "acme", DATABASE_URL=url)
+    ended = userdrop(*arguments, "--client", "acme", DATABASE_URL=url, **settings)
     assert "unter" not in ended.out + ended.err, "a cell of a file"
     return ended
 
@@ -412,7 +443,7 @@ def test_settings_are_shown_and_secrets_masked(userdrop: Userdrop) -> None:
     ended = userdrop("settings", SMTP_PASSWORD="hunter2", DATABASE_URL="sqlite:///hunter2.db", INTERVAL_MINUTES=1)
     assert ended.code == 0
     shown = dict(line.split("=", 1) for line in ended.out.splitlines())
-    assert set(shown) == {variable(name) for name in Settings.model_fields}
+    assert set(shown) == {variable(name) for name in Settings.model_fields if name != "clients"}
     assert shown["USERDROP_SMTP_PASSWORD"] == shown["USERDROP_DATABASE_URL"] == "***"
     assert shown["USERDROP_INTERVAL_MINUTES"] == "1"
     assert "hunter2" not in ended.out
@@ -552,3 +583,76 @@ def test_a_bug_ends_with_70_and_its_place_and_not_its_text() -> None:
     )
     assert ended.returncode == 70
     assert ended.stderr == b"userdrop: a bug has ended the command (KeyError in buggy, line 4)\n"
+
+
+# mail
+
+
+@pytest.fixture
+def queued(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    """Mails 1 to 4: one that waits, one that is dead, one that was sent, and one that is being sent."""
+    place = tmp_path / "queued"
+    place.mkdir()
+    made = make_site(place, BUILT_IN, database_url)
+    store(made.engine, *(failed_rows(number, client=f"c{number}") for number in range(4)))
+    outbox.form(made.engine, LETTERS, ADDRESSES, now=MAILED, next_run=None)
+    states: dict[int, dict[str, object]] = {
+        1: {},
+        2: {"state": "dead", "tries": 3, "last_error": "550 no"},
+        3: {"state": "sent"},
+    }
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)  # noqa: TID251 - the command's own clock is real
+    states[4] = {"leased_until": soon, "leased_by": "x"}
+    with made.engine.begin() as connection:
+        for number, values in states.items():
+            if values:
+                connection.execute(update(mails).where(mails.c.id == number).values(values))
+    yield made
+    made.engine.dispose()
+
+
+def told(userdrop: Userdrop, site: Site, *arguments: object) -> Ended:
+    return userdrop("mail", *arguments, DATABASE_URL=site.engine.url.render_as_string(hide_password=False))
+
+
+def test_mails_that_were_not_sent_are_listed(userdrop: Userdrop, queued: Site) -> None:
+    table = told(userdrop, queued, "list").out
+    assert [line.split()[0] for line in table.splitlines() if "2026-03" in line] == ["4", "2", "1"]
+    found = objects(told(userdrop, queued, "list", "--json", "--all"))
+    assert [(each["id"], each["state"], each["is_being_sent"]) for each in found] == [
+        (4, "queued", True),
+        (3, "sent", False),
+        (2, "dead", False),
+        (1, "queued", False),
+    ]
+    assert found[2]["last_error"] == "550 no"
+    assert len(objects(told(userdrop, queued, "list", "--json", "--limit", 1))) == 1
+
+
+def test_a_mail_is_shown_with_what_became_of_it(userdrop: Userdrop, queued: Site) -> None:
+    shown = told(userdrop, queued, "show", 2)
+    assert shown.code == 0
+    for line in ("State: dead", "To: registrar@client.example", "Last error: 550 no", "37 of 1,204 users"):
+        assert line in shown.out
+    missing = told(userdrop, queued, "show", 99)
+    assert (missing.code, missing.err) == (1, "userdrop: there is no mail 99\n")
+
+
+def test_a_mail_can_be_tried_again_but_not_one_that_was_sent_or_is_being_sent(userdrop: Userdrop, queued: Site) -> None:
+    ended = told(userdrop, queued, "retry", 1, 2, 3, 4, 99)
+    assert (ended.code, ended.out) == (1, "mail 1 is queued again\nmail 2 is queued again\n")
+    assert ended.err.endswith(": 3, 4, 99\n")
+    states = [(row["state"], row["tries"]) for row in rows_of(queued.engine, mails)]
+    assert states == [("queued", 0), ("queued", 0), ("sent", 0), ("queued", 0)]
+
+
+def test_a_mail_can_be_dropped(userdrop: Userdrop, queued: Site) -> None:
+    ended = told(userdrop, queued, "drop", 1, 2)
+    assert (ended.code, ended.out) == (0, "mail 1 is dropped\nmail 2 is dropped\n")
+    assert [row["id"] for row in rows_of(queued.engine, mails)] == [3, 4]
+    assert told(userdrop, queued, "drop", 3, 4).code == 1
+
+
+def test_an_empty_queue_is_said_to_be_empty(userdrop: Userdrop, site: Site) -> None:
+    ended = told(userdrop, site, "list")
+    assert (ended.code, ended.out, ended.err) == (0, "", "no mail waits\n")

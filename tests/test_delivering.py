@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -20,8 +21,11 @@ from notifier import outbox
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
+from notifier.letters import Letters
+from notifier.messages import Message, encode
 from notifier.model import Alert, AlertKind, Delivered, Failure, SendError, Stage
 from notifier.smtp import SmtpTransport, Transport
+from notifier.templating import Templates
 from tests.mailing import (
     ADDRESSES,
     LETTERS,
@@ -44,11 +48,11 @@ class Mailbox:
     """A transport that keeps what it takes, and fails as told."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, EmailMessage]] = []
+        self.taken: list[tuple[str, Message]] = []
         self.tried = 0
         self.failures: Callable[[str], Failure | None] = lambda _recipient: None
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         self.tried += 1
         found = self.failures(recipient)
         if found is not None:
@@ -100,12 +104,12 @@ def open_kinds(delivery: Delivery) -> set[AlertKind]:
     return {alert.kind for alert in delivery.alerts.board.alerts if is_open(alert)}
 
 
-def deliver(engine: Engine, transport: Transport, clock: Clock) -> Delivery:
+def deliver(engine: Engine, transport: Transport, clock: Clock, letters: Letters = LETTERS) -> Delivery:
     return Delivery(
         engine=engine,
         transport=transport,
         addresses=ADDRESSES,
-        letters=LETTERS,
+        letters=letters,
         clock=clock,
         next_run=lambda: None,
         jitter=lambda: 0.5,
@@ -434,7 +438,7 @@ class Held:
     def __init__(self) -> None:
         self.begun, self.go = asyncio.Event(), asyncio.Event()
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         del message, recipient
         self.begun.set()
         await self.go.wait()
@@ -464,3 +468,37 @@ async def test_an_error_of_our_own_comes_out_of_run(clock: Clock, mailbox: Mailb
     delivery = deliver(engine, mailbox, clock)
     with pytest.raises(LookupError):
         await asyncio.wait_for(delivery.run(asyncio.Event()), 10)
+
+
+async def test_a_broken_template_of_the_site_is_an_alert_until_a_letter_was_written_with_it(
+    tmp_path: Path, engine: Engine, clock: Clock
+) -> None:
+    own = tmp_path / "templates"
+    own.mkdir()
+    (own / "client.txt.j2").write_text("{{ nothing }}")
+    letters = Letters(Templates(directory=own))
+    delivery = deliver(engine, Mailbox(), clock, letters=letters)
+    store(engine, failed_rows())
+    assert (await delivery.once()).sent == 1
+    (alert,) = delivery.alerts.board.alerts
+    assert (alert.kind, alert.detail) == (AlertKind.TEMPLATE, "client.txt.j2: UndefinedError")
+    (own / "client.txt.j2").write_text("mended")
+    os.utime(own / "client.txt.j2", (0, 0))
+    store(engine, failed_rows(2))
+    await delivery.once()
+    assert not delivery.alerts.is_open(AlertKind.TEMPLATE)
+
+
+async def test_a_thousand_bad_files_are_one_mail_with_one_csv(tmp_path: Path, engine: Engine, clock: Clock) -> None:
+    for number in range(1000):
+        notice = failed_rows(number)
+        store_import(engine, notice, tmp_path, archived=True)
+        store(engine, notice)
+    mailbox = Mailbox()
+    assert await deliver(engine, mailbox, clock).once() == Delivered(formed=1, sent=1)
+    ((_, message),) = mailbox.taken
+    received = message_from_bytes(encode(message), policy=default)
+    assert isinstance(received, EmailMessage)
+    ((merged),) = received.iter_attachments()
+    header, _, body = REPORT.partition(b"\r\n")
+    assert merged.get_payload(decode=True) == header + b"\r\n" + body * 1000

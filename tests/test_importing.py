@@ -363,3 +363,17 @@ def test_an_importer_skips_or_writes_rows_that_repeat_what_the_file_said(
             with site.engine.begin() as connection:
                 connection.execute(text("UPDATE users SET city = 'Ottawa'"))
     assert site.users()["U1"]["city"] == city
+
+
+def test_success_is_told_to_whom_it_concerns_and_failure_to_the_sender(site: Site) -> None:
+    importer = Importer(site.engine, site.format, LIMITS, clock(), tells_success=True)
+    contents = {
+        "good.csv": "uid\nU1\n",
+        "also.csv": "uid\nU2\n",
+        "odd.csv": "uid,shoe\nU3,7\n",
+        "bad.csv": "uid\n1234567890\n",
+    }
+    for name, content in contents.items():
+        site.drop(name, content)
+    assert [*importer.import_files("acme", site.directory, [site.seen(name) for name in contents])]
+    assert sorted(site.notices()) == [("imported", "client"), *[("imported", "success")] * 3]

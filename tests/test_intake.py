@@ -15,7 +15,7 @@ from notifier.model import AlertKind
 from tests.rights import obeying_file_modes
 from tests.servers.tools import wait_until
 from watcher.intake import Intake
-from watcher.model import Evidence, Group, Sighting
+from watcher.model import Evidence, Sighting, Upload
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settling import Patience
 from watcher.watching import Supervisor
@@ -35,7 +35,7 @@ class Desk:
         self.directory = directory
         self.log = log
         self.seconds = 1000.0
-        self.batches: list[list[Group]] = []
+        self.batches: list[list[Upload]] = []
         self.held: list[Sighting] = []
         self.alerts = Alerts(self.now)
         verdicts = None if log is None else ServerVerdicts(ServerLog(log), directory, directory)
@@ -87,7 +87,7 @@ class Desk:
         before = len(self.batches)
         await self.watch.step()
         await self.intake._tick()  # noqa: SLF001
-        return [each.name for batch in self.batches[before:] for group in batch for each in group.uploads]
+        return [each.name for batch in self.batches[before:] for each in batch]
 
     async def hear(self, condition: Callable[[], bool]) -> None:
         """Look at what events mark until the condition holds."""
@@ -196,8 +196,8 @@ async def test_a_file_renamed_into_place_settles_after_the_short_time(desk: Desk
     desk.seconds += PATIENCE.proven
     await desk.look()
     assert await desk.tick() == ["a.csv"]
-    ((group,),) = desk.batches
-    assert group.uploads[0].evidence is Evidence.RENAME
+    ((upload,),) = desk.batches
+    assert upload.evidence is Evidence.RENAME
 
 
 async def test_a_rename_says_nothing_of_a_later_file_of_that_name(desk: Desk) -> None:
@@ -301,14 +301,14 @@ async def test_one_settling_waits_out_the_quiet_time_and_has_one_tick(upload: Pa
     desk.intake._patience = Patience(quiet=0.3)  # noqa: SLF001
     await desk.intake.settle(asyncio.Event())
     await desk.intake.close()
-    assert [each.name for (group,) in desk.batches for each in group.uploads] == ["a.csv"]
+    assert [each.name for batch in desk.batches for each in batch] == ["a.csv"]
 
 
 async def test_a_run_has_its_tick_when_it_is_asked_for_and_ends_when_it_is_to_stop(upload: Path) -> None:
     desk = Desk(upload)
     stopping, ticked = asyncio.Event(), asyncio.Event()
 
-    def hand_on(batch: list[Group]) -> None:
+    def hand_on(batch: list[Upload]) -> None:
         desk.batches.append(batch)
         ticked.set()
 
@@ -333,8 +333,8 @@ async def test_an_ok_in_the_log_settles_a_file_after_the_short_time(logged: Desk
     logged.seconds += PATIENCE.proven
     await logged.look()
     assert await logged.tick() == ["a.csv"]
-    ((group,),) = logged.batches
-    assert group.uploads[0].evidence is Evidence.SERVER_LOG
+    ((upload,),) = logged.batches
+    assert upload.evidence is Evidence.SERVER_LOG
 
 
 async def test_an_upload_that_was_cut_off_is_held_and_told_once(logged: Desk) -> None:
@@ -562,7 +562,7 @@ async def test_a_tick_comes_at_the_wall_clocks_multiple_and_not_an_interval_afte
     ticks: list[float] = []
     ticked = asyncio.Event()
 
-    def note(_: list[Group]) -> None:
+    def note(_: list[Upload]) -> None:
         ticks.append(desk.seconds)
         ticked.set()
 

@@ -1,9 +1,12 @@
 """What people read: the first line, the tables, the names."""
 
 import dataclasses
+import os
 from datetime import timedelta
 from email.message import EmailMessage
 from html.parser import HTMLParser
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,8 +15,10 @@ from hypothesis import strategies as st
 from importer.model import Audience, Counts, Finding, Notice, NoticeKind
 from importer.reasons import refusal, warning
 from notifier.alert_texts import ALERT_TEXTS
-from notifier.letters import MOST_ATTACHMENTS, attachment_name, safe_text
+from notifier.letters import Letters
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
+from notifier.safety import attachment_name, safe_text
+from notifier.templating import Templates
 from tests.mailing import LETTERS, NOW, failed_rows, refused
 
 NEXT_RUN = NOW.replace(minute=35, second=0)
@@ -87,9 +92,11 @@ def test_several_files_are_one_letter_that_adds_them_up() -> None:
     assert len(letter.attachments) == 2
 
 
-def test_ten_reports_are_attached_and_the_others_are_named() -> None:
+def test_more_than_ten_reports_are_merged_and_named() -> None:
+    assert "import_file" not in LETTERS.to_client([failed_rows(number) for number in range(10)], NEXT_RUN).text
     letter = LETTERS.to_client([failed_rows(number) for number in range(1000)], NEXT_RUN)
-    assert len(letter.attachments) == MOST_ATTACHMENTS
+    assert len(letter.attachments) == 1000
+    assert "its column import_file says which file a row is from" in letter.text
     assert "students.20260301T143301Z.150.failed.csv" in letter.text
     assert "and 800 more files" in letter.text
     assert len(letter.text) < 100_000
@@ -162,7 +169,8 @@ def test_every_alert_says_what_is_wrong_since_when_and_what_to_do(kind: AlertKin
     letter = LETTERS.about_alert(mail, NOW)
     assert "Since: 2026-03-01 14:33 UTC" in letter.text
     assert "the service's log has the details" in letter.text
-    assert "The service's log has the details" in letter.html
+    assert "the service's log has the details" in letter.html
+    assert ALERT_TEXTS[kind].command in letter.text
     assert ("[resolved]" in letter.subject) == (occasion is Occasion.RESOLVED)
     assert ("Not done meanwhile" in letter.text) == (occasion is not Occasion.RESOLVED)
 
@@ -175,7 +183,11 @@ def test_only_what_is_repeated_promises_to_be() -> None:
     for kind in AlertKind:
         mail = _alert(Occasion.OPENED)
         letter = LETTERS.about_alert(dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind)), NOW)
-        assert ("every 4 hours" in letter.text) == ("every 4 hours" in letter.html) == (kind is not AlertKind.ODD_FILE)
+        assert (
+            ("every 4 hours" in letter.text)
+            == ("every 4 hours" in letter.html)
+            == (kind not in {AlertKind.ODD_FILE, AlertKind.CLIENT_FOLDERS})
+        )
 
 
 def test_a_new_detail_is_said_to_be_one() -> None:
@@ -186,7 +198,7 @@ def test_a_new_detail_is_said_to_be_one() -> None:
 
 
 def test_no_letter_names_a_command_that_is_not_there() -> None:
-    undeliverable = LETTERS.undeliverable(recipient="a@x.example", subject="s", client="acme", said="550 no")
+    undeliverable = LETTERS.undeliverable(mail=7, recipient="a@x.example", subject="s", client="acme", said="550 no")
     for letter in (
         undeliverable,
         LETTERS.to_admin([refused()], None),
@@ -252,3 +264,97 @@ def test_any_name_makes_a_letter_that_can_be_encoded(name: str) -> None:
     letter = LETTERS.to_client([notice, notice], None)
     assert (letter.subject + letter.text + letter.html).encode()
     assert "\n" not in letter.subject
+
+
+FRENCH = "fr"
+
+
+def test_a_letter_is_in_the_language_of_its_reader() -> None:
+    letter = LETTERS.to_client([failed_rows(warnings=(warning("windows_1252"),))], NEXT_RUN, language=FRENCH)
+    assert letter.language == FRENCH
+    assert letter.text.startswith(
+        "37 personne(s) sur 1\u202f204 dans students.csv n\u2019ont pas été importées."
+        " Corrigez le fichier joint et redéposez-le."
+    )
+    assert "email: non valide" in letter.text
+    assert "le fichier n\u2019est pas en UTF-8 et a été lu comme Windows-1252" in letter.text
+    assert "La prochaine importation a lieu le 1 mars 2026, 14 h 35 UTC." in letter.text
+    assert '<html lang="fr">' in letter.html
+
+
+def test_a_client_can_have_a_language_of_its_own() -> None:
+    letters = dataclasses.replace(LETTERS, own_language={"acme": FRENCH}.get)
+    assert letters.to_client([failed_rows()], NEXT_RUN).language == FRENCH
+    assert letters.to_client([failed_rows(client="other")], NEXT_RUN).language == "en"
+    assert letters.to_admin([failed_rows()], NEXT_RUN).language == "en"
+
+
+def test_times_are_told_in_the_time_zone_of_the_site_with_its_name() -> None:
+    letters = Letters(Templates(timezone=ZoneInfo("America/Toronto")))
+    assert "at 2026-03-01 09:35 Eastern Standard Time." in letters.to_client([failed_rows()], NEXT_RUN).text
+    french = letters.to_client([failed_rows()], NEXT_RUN, language=FRENCH).text
+    assert "le 1 mars 2026, 09 h 35 heure normale de l\u2019Est nord-américain." in french
+
+
+@pytest.mark.parametrize("kind", AlertKind)
+def test_every_alert_can_be_told_in_french(kind: AlertKind) -> None:
+    letters = dataclasses.replace(LETTERS, language=FRENCH)
+    mail = _alert(Occasion.OPENED)
+    letter = letters.about_alert(dataclasses.replace(mail, alert=dataclasses.replace(mail.alert, kind=kind)), NOW)
+    assert ALERT_TEXTS[kind].means not in letter.text
+    assert letter.text.startswith("À faire\u00a0: ")
+
+
+@pytest.mark.parametrize("kind", NoticeKind)
+def test_every_kind_of_notice_can_be_told_in_french(kind: NoticeKind) -> None:
+    letters = dataclasses.replace(LETTERS, language=FRENCH)
+    for write in (letters.to_client, letters.to_admin):
+        letter = write([refused(kind=kind), failed_rows(reasons=(), warnings=())], NEXT_RUN)
+        assert not {"was", "were", "not", "the"} & set(letter.text.split())
+
+
+def test_a_site_that_sends_no_personal_data_says_where_the_rows_lie() -> None:
+    letter = dataclasses.replace(LETTERS, attaches=False).to_client([failed_rows()], NEXT_RUN)
+    assert letter.attachments == ()
+    assert letter.text.splitlines()[0] == (
+        "37 of 1,204 users in students.csv were not imported. Correct the rows in"
+        " bak/students.20260301T143301Z.1.failed.csv and drop that file again."
+    )
+    assert "attached" not in letter.text + letter.html
+
+
+def test_a_letter_about_success_says_just_that() -> None:
+    fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None, warnings=())
+    letter = LETTERS.to_client([fine.to(Audience.SUCCESS)], None)
+    assert letter.subject == "[userdrop] all users in students.csv were imported"
+    assert letter.text.startswith("All 3 users in students.csv were imported.\n")
+
+
+def test_a_site_can_write_its_own_letters(tmp_path: Path) -> None:
+    (tmp_path / "client.txt.j2").write_text("Dear {{ client }}, {{ headline }}")
+    templates = Templates(directory=tmp_path)
+    letter = Letters(templates).to_client([failed_rows()], NEXT_RUN)
+    assert letter.text.startswith("Dear acme, 37 of 1,204 users")
+    assert "<h1>37 of 1,204 users" in letter.html
+    assert templates.broken == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ nothing }}", "{% if %}", "{{ 1 / 0 }}", "{{ headline.x.y }}", "{% include 'x' %}"]
+)
+def test_a_broken_letter_of_the_site_is_replaced_by_ours_until_it_is_mended(tmp_path: Path, text: str) -> None:
+    own = tmp_path / "client.txt.j2"
+    own.write_text(text)
+    templates = Templates(directory=tmp_path)
+    letter = Letters(templates).to_client([failed_rows()], NEXT_RUN)
+    assert letter == dataclasses.replace(LETTERS).to_client([failed_rows()], NEXT_RUN)
+    assert [why.partition(": ")[0] for why in templates.broken.values()] == ["client.txt.j2"]
+    own.write_text("mended")
+    os.utime(own, (0, 0))
+    assert Letters(templates).to_client([failed_rows()], NEXT_RUN).text == "mended\n"
+    assert templates.broken == {}
+
+
+def test_a_directory_of_templates_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+    letters = Letters(Templates(directory=tmp_path / "missing"))
+    assert letters.to_client([failed_rows()], NEXT_RUN) == LETTERS.to_client([failed_rows()], NEXT_RUN)

@@ -81,6 +81,28 @@ async def test_a_rename_marks_both_names_and_says_which_is_new(upload: Path, wat
     assert marks.renamed == {"a.csv"}
 
 
+async def test_a_file_that_is_linked_to_its_name_and_loses_the_temporary_one_is_marked_as_renamed(
+    upload: Path, watching: Watching
+) -> None:
+    (upload / ".in.a.csv").write_bytes(b"x")
+    (upload / "a.csv").hardlink_to(upload / ".in.a.csv")
+    (upload / ".in.a.csv").unlink()
+    (upload / "last").touch()
+    marks = await watching.until(lambda marks: "last" in marks.names)
+    assert marks.renamed == {"a.csv"}
+
+
+async def test_other_files_that_come_and_go_are_not_marked_as_renamed(upload: Path, watching: Watching) -> None:
+    (upload / ".in.b.csv").touch()
+    (upload / "a.csv").touch()  # closed, before the other one goes
+    (upload / ".in.b.csv").unlink()
+    (upload / "c.csv").hardlink_to(upload / "a.csv")
+    (upload / "a.csv").unlink()
+    (upload / "last").touch()
+    marks = await watching.until(lambda marks: "last" in marks.names)
+    assert not marks.renamed
+
+
 async def test_a_file_moved_in_from_outside_is_marked_as_renamed(
     tmp_path: Path, upload: Path, watching: Watching
 ) -> None:

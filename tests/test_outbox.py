@@ -1,5 +1,6 @@
 """Notices, mails and alerts in a real SQLite file and in a real PostgreSQL."""
 
+import dataclasses
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -9,11 +10,12 @@ from sqlalchemy import Engine, event, select
 
 from importer.database import mails, metadata, notices
 from importer.engines import database_time, make_engine
-from importer.model import Audience
+from importer.model import Audience, Counts
 from notifier import outbox
-from notifier.messages import Packing, build, pack
+from notifier.messages import build
 from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Occasion, Queued, StoredMail
-from tests.mailing import ADDRESSES, LETTERS, NOW, REPORT, failed_rows, queue, refused, store, store_import
+from notifier.packing import Packing, pack
+from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows, queue, refused, store, store_import
 from tests.servers.postgresql import PostgresqlServer
 
 NODE = "this node"
@@ -39,7 +41,7 @@ def test_a_thousand_notices_of_a_client_are_one_mail(engine: Engine) -> None:
     assert _form(engine) == []
     (mail,) = queue(engine)
     assert mail["recipient"] == "registrar@client.example"
-    assert len(mail["attachments"]) == 10
+    assert len(mail["attachments"]) == 1000
     assert mail["text"].startswith("37,000 of 1,204,000 users in 1,000 files were not imported.")
 
 
@@ -104,7 +106,7 @@ def test_message_id_and_date_are_those_of_the_forming_at_every_try(engine: Engin
     _form(engine)
     (first,) = _lease(engine)
     (again,) = _lease(engine, minutes=15)
-    packed = pack(first, [], largest=10**7, at_least=Packing.FILES)
+    packed = pack(first, [], NOTES, largest=10**7, at_least=Packing.FILES)
     one, two = build(first, ADDRESSES.admin, packed), build(again, ADDRESSES.admin, packed)
     assert one["Message-ID"] == two["Message-ID"] == first.message_id
     assert one["Date"] == two["Date"] == "Sun, 01 Mar 2026 14:33:07 +0000"
@@ -216,7 +218,7 @@ def test_a_dead_mail_and_the_mail_that_says_so_are_one_transaction(engine: Engin
     store(engine, failed_rows())
     _form(engine)
     (mail,) = _lease(engine)
-    letter = LETTERS.undeliverable(recipient="a@x.example", subject="s", client="acme", said="550 no")
+    letter = LETTERS.undeliverable(mail=7, recipient="a@x.example", subject="s", client="acme", said="550 no")
     outbox.mark_dead(
         engine, mail, now=NOW, error="550 no", instead=outbox.to_admin(ADDRESSES, letter, mail.client, NOW)
     )
@@ -237,7 +239,7 @@ def test_a_report_is_found_wherever_it_lies(engine: Engine, tmp_path: Path, *, a
     store(engine, notice)
     _form(engine)
     (mail,) = _lease(engine)
-    packed = pack(mail, outbox.reports(engine, mail.letter.attachments), largest=10**7, at_least=Packing.FILES)
+    packed = pack(mail, outbox.reports(engine, mail.letter.attachments), NOTES, largest=10**7, at_least=Packing.FILES)
     assert packed.files == (("students.20260301T143301Z.1.failed.csv", REPORT),)
     assert packed.note == ""
 
@@ -247,10 +249,10 @@ def test_a_report_that_is_gone_is_named_and_the_mail_goes_out(engine: Engine, tm
     store(engine, failed_rows())
     _form(engine)
     (mail,) = _lease(engine)
-    packed = pack(mail, outbox.reports(engine, mail.letter.attachments), largest=10**7, at_least=Packing.FILES)
+    packed = pack(mail, outbox.reports(engine, mail.letter.attachments), NOTES, largest=10**7, at_least=Packing.FILES)
     assert packed.files == ()
     assert "students.20260301T143301Z.1.failed.csv" in packed.note
-    assert packed.note in build(mail, ADDRESSES.admin, packed).get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert packed.note in build(mail, ADDRESSES.admin, packed).tree.get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
 def test_a_claim_that_the_ledger_does_not_know_has_no_report(engine: Engine) -> None:
@@ -307,3 +309,15 @@ def test_a_condition_that_comes_again_is_an_alert_of_its_own(engine: Engine) -> 
     again = replace(one, opened_at=NOW + timedelta(minutes=10))
     assert _tell(engine, again, Occasion.OPENED, minutes=11) == 1
     assert len(outbox.known_alerts(engine, now=NOW)) == 2
+
+
+def test_success_is_mailed_to_those_who_want_to_know(engine: Engine) -> None:
+    fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None, warnings=())
+    store(engine, fine.to(Audience.SUCCESS))
+    addresses = dataclasses.replace(ADDRESSES, success=("head@client.example",))
+    assert len(outbox.form(engine, LETTERS, addresses, now=NOW, next_run=None)) == 1
+    (mail,) = queue(engine)
+    assert (mail["recipient"], mail["subject"]) == (
+        "head@client.example",
+        "[userdrop] all users in students.csv were imported",
+    )

@@ -23,7 +23,7 @@ PROMISED_CODES = {
 """What programs may rely on; a code is never renamed."""
 
 
-def facts_of(sentence: str) -> dict[str, object]:
+def facts_of(sentence: str) -> dict[str, str | int]:
     return {name: f"<{name}>" for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
 
 

@@ -14,6 +14,7 @@ from watcher.settings import (
     documented,
     in_force,
     load_settings,
+    plain_fields,
     variable,
 )
 
@@ -66,7 +67,7 @@ def test_without_any_variable_the_defaults_are_in_force(environment: Environment
 
 
 def test_an_empty_variable_is_one_that_is_not_set(environment: Environment) -> None:
-    given = {variable(name).removeprefix(PREFIX): "" for name in Settings.model_fields}
+    given = {variable(name).removeprefix(PREFIX): "" for name in plain_fields()}
     assert environment.load(**given, SMTP_PASSWORD_FILE="", DATABASE_URL_FILE="") == Settings()
 
 
@@ -77,6 +78,12 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         INTERVAL_MINUTES=1,
         DATABASE_URL="sqlite:////data/u.db",
         STATE_DIR=tmp_path / "state",
+        SUCCESS_EMAIL="head@example.org",
+        MAIL_ATTACH="never",
+        LANGUAGE="fr",
+        TIMEZONE="America/Toronto",
+        TEMPLATE_DIR=tmp_path / "templates",
+        MIN_FREE_MB=0,
         MAIL_DIR=tmp_path / "mail",
         SMTP_HOST="mail.example.org",
         SMTP_PORT=2525,
@@ -92,6 +99,8 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         FILE_CPU_SECONDS=60,
         FILE_SECONDS=60,
         WORKER_FILES=10,
+        BAK_DAYS=90,
+        REPORT_DAYS=30,
         VSFTPD_LOG=tmp_path / "vsftpd.log",
         VSFTPD_LOG_ROOT=tmp_path,
         VSFTPD_CONF="/etc/vsftpd/vsftpd.conf",
@@ -99,6 +108,9 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         LONG_QUIET_SECONDS=1,
         LOG_LEVEL="debug",
         LOG_FORMAT="json",
+        CLIENT_FOLDERS="true",
+        CLIENTS__ACME__SFTP="true",
+        SFTP="true",
     )
     assert settings.model_fields_set == set(Settings.model_fields)
     assert settings.database == "sqlite:////data/u.db"
@@ -310,7 +322,81 @@ def test_secrets_are_masked_in_mistakes_and_tracebacks(environment: Environment,
 
 
 def test_every_setting_is_in_force_and_documented(environment: Environment) -> None:
-    names = [variable(name) for name in Settings.model_fields]
+    names = [variable(name) for name in plain_fields()]
     assert [name for name, _ in in_force(environment.load())] == names
-    assert [name.split()[0] for name, _, _ in documented()] == names
+    assert [name.split()[0] for name, _, _ in documented()] == [*names, "USERDROP_CLIENTS__KEY__FAILED_IMPORT_EMAIL"]
     assert all(meaning for _, _, meaning in documented())
+
+
+def test_a_time_zone_that_does_not_exist_is_a_mistake(environment: Environment) -> None:
+    with pytest.raises(SettingsMistakesError) as caught:
+        environment.load(TIMEZONE="Mars/Olympus")
+    assert caught.value.mistakes == [
+        "USERDROP_TIMEZONE: should be a time zone like America/Toronto, not 'Mars/Olympus'"
+    ]
+
+
+# Clients
+
+
+def test_a_client_has_the_common_settings_but_for_its_own(environment: Environment) -> None:
+    settings = environment.load(
+        **ADDRESSES,
+        CLIENT_FOLDERS="true",
+        CLIENTS__ACME__FAILED_IMPORT_EMAIL="a@acme.example, b@acme.example",
+        CLIENTS__ACME__LONG_QUIET_SECONDS=5,
+        CLIENTS__ACME__SFTP="",
+        CLIENTS__NORTH_SHORE__REPLY_TO_ADMIN_EMAIL="north@example.org",
+        clients__south__sftp="yes",
+    )
+    acme, north, south = (settings.clients[key] for key in ("ACME", "NORTH_SHORE", "SOUTH"))
+    assert acme.failed_import_email == ("a@acme.example", "b@acme.example")
+    assert (acme.reply_to_admin_email, acme.sftp) == (None, None)
+    assert settings.quiet_times(acme) == (30, 30)
+    assert settings.quiet_times(north) == (30, 601)
+    assert north.reply_to_admin_email == "north@example.org"
+    assert south.sftp is True
+
+
+def test_mistakes_in_the_settings_of_clients_are_told_by_their_names(environment: Environment) -> None:
+    assert environment.mistakes(
+        CLIENT_FOLDERS="true",
+        CLIENTS__ACME__FAILED_EMAIL="a@acme.example",
+        CLIENTS__ACME__QUIET_SECONDS="soon",
+        CLIENTS__ACME__REPLY_TO_ADMIN_EMAIL="nobody",
+        CLIENTS__ACME="a@acme.example",
+    ) == [
+        "USERDROP_CLIENTS__ACME: there is no such setting; did you mean USERDROP_CLIENT_FOLDERS?",
+        (
+            "USERDROP_CLIENTS__ACME__FAILED_EMAIL: there is no such setting; "
+            "did you mean USERDROP_CLIENTS__ACME__FAILED_IMPORT_EMAIL?"
+        ),
+        (
+            "USERDROP_CLIENTS__ACME__REPLY_TO_ADMIN_EMAIL: should be an e-mail address like admin@example.org, "
+            "not 'nobody'"
+        ),
+        (
+            "USERDROP_CLIENTS__ACME__QUIET_SECONDS: input should be a valid number, "
+            "unable to parse string as a number, not 'soon'"
+        ),
+    ]
+
+
+def test_settings_of_clients_need_client_folders(environment: Environment) -> None:
+    (mistake,) = environment.mistakes(CLIENTS__ACME__SFTP="true")
+    assert mistake == "USERDROP_CLIENTS__ACME__* is set, so USERDROP_CLIENT_FOLDERS must be true"
+
+
+def test_the_settings_of_clients_are_in_force(environment: Environment) -> None:
+    settings = environment.load(CLIENT_FOLDERS="true", CLIENTS__ACME__FAILED_IMPORT_EMAIL="a@acme.example")
+    shown = dict(in_force(settings))
+    assert shown["USERDROP_CLIENTS__ACME__FAILED_IMPORT_EMAIL"] == "a@acme.example"
+    assert shown["USERDROP_CLIENT_FOLDERS"] == "true"
+
+
+def test_the_root_of_sessions_may_be_a_directory_of_each_user(environment: Environment, tmp_path: Path) -> None:
+    log = tmp_path / "vsftpd.log"
+    upload = tmp_path / "upload"
+    assert environment.load(UPLOAD_DIR=upload, VSFTPD_LOG=log, VSFTPD_LOG_ROOT=upload / "$USER")
+    (mistake,) = environment.mistakes(VSFTPD_LOG_ROOT=tmp_path / "home" / "$USER")
+    assert mistake.startswith("USERDROP_VSFTPD_LOG_ROOT: should be")

@@ -9,7 +9,6 @@ import socket
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from email import message_from_bytes
-from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
@@ -17,11 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifier.messages import LARGEST, Packed, Packing, build, encode, pack
+from notifier.messages import Message, build, encode
 from notifier.model import Attachment, Failure, Letter, Report, SendError, Stage, StoredMail
+from notifier.packing import LARGEST, Packed, Packing, pack
 from notifier.retrying import classify
 from notifier.smtp import FolderTransport, SmtpTransport, Tls, without_addresses
-from tests.mailing import ADDRESSES, LETTERS, NOW, REPORT, failed_rows
+from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows
 from tests.servers.smtp import Faults, Login, Security, SmtpServer, smtp_server
 
 RECIPIENT = "registrar@client.example"
@@ -37,6 +37,7 @@ ALLOWED_HEADERS = {
     "X-Auto-Response-Suppress",
     "MIME-Version",
     "Content-Type",
+    "Content-Language",
     "Content-Transfer-Encoding",
 }
 
@@ -64,7 +65,7 @@ def transport(server: SmtpServer, tls: Tls = Tls.STARTTLS, **changes: object) ->
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
-async def failure(sender: SmtpTransport, message: EmailMessage = MESSAGE, recipient: str = RECIPIENT) -> Failure:
+async def failure(sender: SmtpTransport, message: Message = MESSAGE, recipient: str = RECIPIENT) -> Failure:
     with pytest.raises(SendError) as caught:
         await sender.send(message, recipient)
     return caught.value.failure
@@ -307,13 +308,13 @@ def _report(directory: Path, name: str, content: bytes) -> Report:
 
 def test_large_reports_are_zipped_and_larger_ones_are_named(tmp_path: Path) -> None:
     reports = [_report(tmp_path, "a", b"unique_id\r\n" * 10_000), _report(tmp_path, "b", b"x")]
-    files = pack(MAIL, reports, largest=LARGEST, at_least=Packing.FILES)
+    files = pack(MAIL, reports, NOTES, largest=LARGEST, at_least=Packing.FILES)
     assert [name for name, _ in files.files] == ["a.failed.csv", "b.failed.csv"]
-    zipped = pack(MAIL, reports, largest=50_000, at_least=Packing.FILES)
+    zipped = pack(MAIL, reports, NOTES, largest=50_000, at_least=Packing.FILES)
     ((name, content),) = zipped.files
     assert (zipped.packing, name) == (Packing.ZIP, "failed.zip")
     assert zipfile.ZipFile(io.BytesIO(content)).namelist() == ["a.failed.csv", "b.failed.csv"]
-    nothing = pack(MAIL, reports, largest=1000, at_least=Packing.FILES)
+    nothing = pack(MAIL, reports, NOTES, largest=1000, at_least=Packing.FILES)
     assert nothing.files == ()
     assert "bak/a.failed.csv, bak/b.failed.csv" in nothing.note
 
@@ -335,20 +336,21 @@ def test_a_report_that_is_not_a_plain_file_of_ours_is_not_mailed(tmp_path: Path,
         }
         makers[kind]()
     report = Report(attachment=Attachment(claim_id="a", filename="a.failed.csv"), places=(bak / "a",), in_bak="a")
-    assert pack(MAIL, [report], largest=LARGEST, at_least=Packing.FILES).files == ()
+    assert pack(MAIL, [report], NOTES, largest=LARGEST, at_least=Packing.FILES).files == ()
 
 
 @pytest.mark.parametrize("largest", [20_000, 60_000, 200_000, 500_000])
 def test_a_message_stays_within_its_size(tmp_path: Path, largest: int) -> None:
-    reports = [_report(tmp_path, "a", bytes(range(256)) * 600)]
-    packed = pack(MAIL, reports, largest=largest, at_least=Packing.FILES)
+    rows = b"".join(b'U%d,"%s"\r\n' % (n, os.urandom(40).hex().encode()) for n in range(2000))
+    reports = [_report(tmp_path, "a", b"unique_id,city\r\n" + rows)]
+    packed = pack(MAIL, reports, NOTES, largest=largest, at_least=Packing.FILES)
     assert len(encode(build(MAIL, ADDRESSES.admin, packed))) <= largest
 
 
 def test_each_packing_is_another_message(tmp_path: Path) -> None:
-    reports = [_report(tmp_path, "a", b"x")]
+    reports = [_report(tmp_path, "a", b"x\r\ny\r\n")]
     sizes = {
-        len(encode(build(MAIL, ADDRESSES.admin, pack(MAIL, reports, largest=LARGEST, at_least=least))))
+        len(encode(build(MAIL, ADDRESSES.admin, pack(MAIL, reports, NOTES, largest=LARGEST, at_least=least))))
         for least in Packing
     }
     assert len(sizes) == len(Packing)

@@ -236,8 +236,8 @@ async def test_where_events_of_other_hosts_are_not_heard_files_are_found_by_scan
     assert desk.intake.unsettled == 1
     names = [name for _ in range(3) for name in await window(desk)]
     assert names == ["a.csv"]
-    ((group,),) = [batch for batch in desk.batches if batch]
-    assert group.uploads[0].evidence is Evidence.LONG_QUIET
+    ((taken,),) = [batch for batch in desk.batches if batch]
+    assert taken.evidence is Evidence.LONG_QUIET
     (change,) = [event for event in logged if event["event"] == "watch_changed"]
     assert (change["to"], change["why"]) == ("scanning_only", "on nfs4 nothing is heard of other hosts")
     assert alerts(logged) == []

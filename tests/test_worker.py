@@ -1,6 +1,7 @@
 """The real child process: what it is given, what it answers, and what is left when it is killed."""
 
 import asyncio
+import datetime as dt
 import multiprocessing
 import os
 import select as io_select
@@ -33,7 +34,9 @@ from importer.model import (
     NotTaken,
     NotTakenWhy,
     Outcome,
+    Purged,
     Quarantined,
+    Retention,
 )
 from tests.generate.big import big_file
 from tests.servers.tools import environment
@@ -44,6 +47,7 @@ from watcher.worker import (
     OutageError,
     OutageKind,
     Prepare,
+    Purge,
     Recover,
     Tell,
     UnusableSetupError,
@@ -68,7 +72,13 @@ class Bench:
         self.upload.mkdir()
         self.url = f"sqlite:///{place / 'userdrop.db'}"
         self.worker = Worker(
-            WorkerConfig(database_url=self.url, format=format_, max_bytes=100 << 20, allowance=allowance)
+            WorkerConfig(
+                database_url=self.url,
+                format=format_,
+                max_bytes=100 << 20,
+                allowance=allowance,
+                retention=Retention(archives=dt.timedelta(microseconds=1)),
+            )
         )
 
     def put(self, name: str, content: bytes = CONTENT) -> tuple[str, Fingerprint]:
@@ -143,6 +153,15 @@ async def test_one_child_does_job_after_job(bench: Bench) -> None:
     await bench.do(bench.recover())
     assert child().pid == first
     assert not bench.worker.is_busy
+
+
+async def test_what_is_old_enough_leaves_bak(bench: Bench) -> None:
+    await bench.do(Prepare())
+    await bench.do(bench.importing(bench.put("a.csv")))
+    assert bench.archived() == ["a"]
+    purged = Purged(client="default", archives=1, reports=0)
+    assert await bench.do(Purge(client="default", directory=bench.upload)) == [purged]
+    assert bench.archived() == []
 
 
 async def test_a_notice_is_stored_once(bench: Bench) -> None:
@@ -319,6 +338,7 @@ _PARENT = """
 import asyncio, multiprocessing, sys
 from tests.test_worker import NORMAL
 from importer.format_file import load_format
+from importer.model import Retention
 from watcher.worker import Prepare, Worker, WorkerConfig
 
 async def begin(worker):
@@ -326,7 +346,10 @@ async def begin(worker):
         pass
 
 if __name__ == "__main__":
-    worker = Worker(WorkerConfig(database_url=sys.argv[1], format=load_format(None), max_bytes=1, allowance=NORMAL))
+    config = WorkerConfig(
+        database_url=sys.argv[1], format=load_format(None), max_bytes=1, allowance=NORMAL, retention=Retention()
+    )
+    worker = Worker(config)
     asyncio.run(begin(worker))
     print(multiprocessing.active_children()[0].pid, flush=True)
     sys.stdin.read()

@@ -1,4 +1,4 @@
-"""What the ledger's answers look like on a terminal, and as JSON."""
+"""What the answers of the ledger and of the queue of mails look like on a terminal, and as JSON."""
 
 import datetime as dt
 import json
@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from importer.history import PastImport, PastUser
+from notifier.queueing import QueuedMail
 
 _IMPORT_TITLES = ("when (UTC)", "file", "status", "rows", "failed", "why")
+_MAIL_TITLES = ("mail", "when (UTC)", "state", "tries", "to", "subject")
 _USER_TITLES = ("", "when (UTC)", "file", "claim")
 _TOLD_REASONS, _TOLD_CHARACTERS = 3, 80
 """Reasons of one file, and characters of a sentence, that a table has room for; JSON has them all."""
@@ -36,6 +38,40 @@ def user_table(user: PastUser) -> Table:
     return table
 
 
+def mails_table(found: Iterable[QueuedMail]) -> Table:
+    """A row for each mail; JSON has the rest."""
+    table = _table(_MAIL_TITLES)
+    for each in found:
+        state = "sending" if each.is_being_sent else each.state
+        row = str(each.id), _when(each.created_at), state, str(each.tries), each.recipient, each.subject
+        table.add_row(*map(Text, row))
+    return table
+
+
+def mail_json(found: QueuedMail) -> str:
+    """One line; times are ISO 8601."""
+    return json.dumps(asdict(found), ensure_ascii=False, default=_plain)
+
+
+def mail_text(found: QueuedMail, text: str) -> str:
+    """What became of a mail, an empty line, and its plain part."""
+    facts = {
+        "Mail": str(found.id),
+        "State": "being sent" if found.is_being_sent else found.state,
+        "To": found.recipient,
+        "Client": found.client,
+        "Subject": found.subject,
+        "Date": f"{_when(found.created_at)} UTC",
+        "Message-ID": found.message_id,
+        "Tries": str(found.tries),
+        "Next try": f"{_when(found.next_try_at)} UTC" if found.state == "queued" else None,
+        "Ended": None if found.ended_at is None else f"{_when(found.ended_at)} UTC",
+        "Last error": found.last_error,
+        "Attached": ", ".join(found.attachments),
+    }
+    return "".join(f"{name}: {fact}\n" for name, fact in facts.items() if fact) + f"\n{text}"
+
+
 def import_json(found: PastImport) -> str:
     """One line; times are ISO 8601."""
     return json.dumps(asdict(found), ensure_ascii=False, default=_plain)
@@ -49,7 +85,7 @@ def user_json(user: PastUser, key: str) -> str:
 def _table(titles: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        justify: JustifyMethod = "right" if title in {"rows", "failed"} else "left"
+        justify: JustifyMethod = "right" if title in {"rows", "failed", "tries"} else "left"
         table.add_column(title, justify=justify, overflow="fold", no_wrap=title.startswith("when"))
     return table
 

@@ -4,30 +4,39 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import URL, make_url
 
-from importer.engines import database_time, make_engine
+from importer.archiving import BAK
+from importer.engines import database_time, make_engine, sqlite_file
 from importer.format import Format
+from importer.model import Retention
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.letters import Letters
-from notifier.model import Addresses
+from notifier.model import Addresses, OwnAddresses
 from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
-from notifier.templating import environment
+from notifier.templating import Templates
 from watcher.batching import next_tick
+from watcher.clients import Clients
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance
+from watcher.disks import Disks
+from watcher.folders import Found, find, key_of
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
 from watcher.model import CLIENT
+from watcher.observing import Observers
 from watcher.server_log import ServerLog, ServerVerdicts
-from watcher.settings import Settings
+from watcher.settings import SESSION_USER, ClientSettings, Settings
 from watcher.settling import Patience
 from watcher.worker import Worker, WorkerConfig
 
@@ -41,7 +50,7 @@ log = structlog.get_logger()
 
 
 class Service:
-    """The service of one upload directory.
+    """The service of one upload directory, which is a client, or whose folders are.
 
     Args:
         settings: in force.
@@ -55,27 +64,17 @@ class Service:
         self._alerts = Alerts(utc_now)
         self._worker = Worker(_worker_config(settings, format_))
         self._delivery = self._make_delivery()
+        self._disks = Disks(places=_places(settings), limit=settings.min_free_mb << 20, alerts=self._alerts)
         self._imports = Imports(
-            client=CLIENT,
-            directory=_directory(settings),
             worker=self._worker,
             alerts=self._alerts,
             elapsed=elapsed,
             told=self._delivery.wake,
             released=self._release,
+            purges=_retention(settings).shortest is not None,
         )
-        self._intake = Intake(
-            client=CLIENT,
-            directory=_directory(settings),
-            interval=settings.interval,
-            patience=_patience(settings),
-            verdicts=_verdicts(settings),
-            now=utc_now,
-            elapsed=elapsed,
-            alerts=self._alerts,
-            hand_on=self._imports.add,
-            hold=self._imports.report_incomplete,
-        )
+        self._observers = Observers()
+        self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts)
 
     async def run(self) -> None:
         """Import at every tick until SIGTERM or SIGINT.
@@ -88,8 +87,9 @@ class Service:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._deliver())
-                tasks.create_task(self._intake.run(self._stopping))
+                tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
+                tasks.create_task(self._disks.run(self._stopping))
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -105,10 +105,11 @@ class Service:
         self._obey_signals()
         self._log_start()
         try:
+            await self._disks.look()
             await self._until_stopped(self._settle_and_import())
         finally:
             await self._delivery.once()
-            await self._intake.close()
+            await self._clients.close()
             self._close()
 
     async def _deliver(self) -> None:
@@ -140,23 +141,56 @@ class Service:
 
     async def _settle_and_import(self) -> None:
         await self._imports.prepare(patience=ONCE_PATIENCE_SECONDS)
-        await self._intake.settle(self._stopping)
+        await self._clients.settle(self._stopping, first=self._imports.work_off)
         await self._imports.drain(self._stopping)
 
-    def _release(self, names: list[str]) -> None:
-        self._intake.release(names)
+    def _release(self, client: str, names: list[str]) -> None:
+        self._clients.release(client, names)
+
+    def _find(self) -> Found:
+        directory = _directory(self._settings)
+        if self._settings.client_folders:
+            return find(directory, self._settings.clients.keys())
+        return Found(clients={CLIENT: directory})
+
+    def _serve(self, client: str, directory: Path) -> Intake:
+        settings = self._settings
+        self._imports.serve(client, directory, language=self._own(client).language or settings.language)
+        return Intake(
+            client=client,
+            directory=directory,
+            interval=settings.interval,
+            patience=_patience(settings, self._own(client)),
+            verdicts=_verdicts(settings, directory),
+            now=utc_now,
+            elapsed=elapsed,
+            alerts=self._alerts,
+            hand_on=partial(self._imports.add, client),
+            hold=partial(self._imports.report_incomplete, client),
+            observers=self._observers,
+        )
+
+    def _own(self, client: str) -> ClientSettings:
+        """A client's own settings; none where they may be another's."""
+        key = key_of(client)
+        own = self._settings.clients.get(key)
+        return ClientSettings() if own is None or key in self._clients.shared else own
+
+    def _own_addresses(self, client: str) -> OwnAddresses:
+        own = self._own(client)
+        return OwnAddresses(failed_import=own.failed_import_email or (), admin=own.reply_to_admin_email)
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
-        loop.add_signal_handler(signal.SIGUSR1, self._intake.tick)
+        loop.add_signal_handler(signal.SIGUSR1, self._clients.tick)
 
     def _stop(self, why: str) -> None:
         if not self._stopping.is_set():
             log.info("service_stopping", why=why)
         self._stopping.set()
-        self._intake.wake()
+        self._clients.wake()
 
     def _close(self) -> None:
         self._worker.close()
@@ -184,8 +218,13 @@ class Service:
             node=node_name(settings.state_dir),
             database_clock=lambda: database_time(self._engine, utc_now()),
             transport=transport(settings),
-            addresses=Addresses(failed_import=settings.failed_import_email, admin=settings.reply_to_admin_email),
-            letters=Letters(environment()),
+            addresses=Addresses(
+                failed_import=settings.failed_import_email,
+                admin=settings.reply_to_admin_email,
+                success=settings.success_email,
+                own=self._own_addresses,
+            ),
+            letters=_letters(settings, lambda client: self._own(client).language),
             clock=utc_now,
             next_run=lambda: next_tick(utc_now(), settings.interval),
             jitter=random.random,
@@ -221,7 +260,9 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
         database_url=settings.database,
         format=format_,
         max_bytes=settings.max_file_mb << 20,
+        retention=_retention(settings),
         skips_unchanged=settings.unchanged_rows == "skip",
+        tells_success=bool(settings.success_email),
         allowance=Allowance(
             memory_bytes=settings.file_memory_mb << 20,
             cpu_seconds=settings.file_cpu_seconds,
@@ -231,20 +272,52 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
     )
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(
-        proven=min(Patience().proven, settings.quiet_seconds),
-        quiet=settings.quiet_seconds,
-        long_quiet=max(settings.long_quiet_seconds, settings.quiet_seconds),
-        reads_log=settings.vsftpd_log is not None,
+def _places(settings: Settings) -> dict[str, Path]:
+    """Where the service needs room; the disk of a PostgreSQL server is its own admin's."""
+    upload = _directory(settings)
+    places = {"upload directory": upload, "bak": upload / BAK, "state directory": settings.state_dir}
+    file = sqlite_file(settings.database)
+    if file is not None:
+        places["database"] = file.parent
+    if settings.smtp_host is None:
+        places["mail directory"] = settings.mail_dir
+    return places
+
+
+def _letters(settings: Settings, own_language: Callable[[str], str | None]) -> Letters:
+    return Letters(
+        Templates(directory=settings.template_dir, timezone=ZoneInfo(settings.timezone)),
+        language=settings.language,
+        attaches=settings.mail_attach == "always",
+        own_language=own_language,
     )
 
 
-def _verdicts(settings: Settings) -> ServerVerdicts | None:
+def _retention(settings: Settings) -> Retention:
+    archives, reports = (
+        None if days is None else timedelta(days=days) for days in (settings.bak_days, settings.report_days)
+    )
+    return Retention(archives=archives, reports=reports)
+
+
+def _patience(settings: Settings, own: ClientSettings) -> Patience:
+    quiet, long_quiet = settings.quiet_times(own)
+    return Patience(
+        proven=min(Patience().proven, quiet),
+        quiet=quiet,
+        long_quiet=long_quiet,
+        reads_log=settings.vsftpd_log is not None,
+        serves_sftp=settings.sftp if own.sftp is None else own.sftp,
+    )
+
+
+def _verdicts(settings: Settings, directory: Path) -> ServerVerdicts | None:
     if settings.vsftpd_log is None:
         return None
-    root = settings.vsftpd_log_root or settings.upload_dir
-    return ServerVerdicts(ServerLog(settings.vsftpd_log), _directory(settings), root.resolve())
+    root = (settings.vsftpd_log_root or settings.upload_dir).resolve()
+    if SESSION_USER in str(root):
+        return ServerVerdicts(ServerLog(settings.vsftpd_log, str(root)), directory, Path("/"))
+    return ServerVerdicts(ServerLog(settings.vsftpd_log), directory, root)
 
 
 def transport(settings: Settings) -> Transport:

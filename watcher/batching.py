@@ -1,19 +1,13 @@
-"""Windows and their batches: when the next import run comes, and in which order files are taken. Pure.
+"""Windows: when the next import run comes, and in which order a client's files are taken. Pure.
 
 A tick comes when the UTC minute is a multiple of the interval, like cron's `*/5`, and never later than one interval
 of monotonic time after the last one, whatever the wall clock does.
 """
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from collections.abc import Iterable
 
-from watcher.model import Group, Upload
-
-MAX_FILES = 256
-MAX_BYTES = 8 << 20
-"""A group's limits: what shares one wait after claiming, before the next client has its turn."""
+from watcher.model import Upload
 
 
 def next_tick(now: dt.datetime, interval: dt.timedelta) -> dt.datetime:
@@ -37,23 +31,6 @@ def seconds_to_tick(now: dt.datetime, due: dt.datetime, interval: dt.timedelta, 
     return max(0.0, min(by_wall_clock, by_monotonic_clock))
 
 
-def groups(uploads: Iterable[Upload]) -> list[Group]:
-    """Every upload once: oldest first within a client, one group of each client in turn."""
-    queues: defaultdict[str, list[Upload]] = defaultdict(list)
-    for upload in sorted(uploads, key=lambda each: (each.sighting.changed_ns, each.name)):
-        queues[upload.client].append(upload)
-    rounds = zip_longest(*(_cut(client, queue) for client, queue in sorted(queues.items())))
-    return [group for turn in rounds for group in turn if group is not None]
-
-
-def _cut(client: str, queue: list[Upload]) -> Iterator[Group]:
-    taken: list[Upload] = []
-    size = 0
-    for upload in queue:
-        if taken and (len(taken) == MAX_FILES or size + upload.size > MAX_BYTES):
-            yield Group(client=client, uploads=tuple(taken))
-            taken, size = [], 0
-        taken.append(upload)
-        size += upload.size
-    if taken:
-        yield Group(client=client, uploads=tuple(taken))
+def oldest_first(uploads: Iterable[Upload]) -> list[Upload]:
+    """The order in which files of one client are imported; by name where they changed at the same time."""
+    return sorted(uploads, key=lambda each: (each.sighting.changed_ns, each.name))

@@ -14,7 +14,7 @@ Level = Literal["debug", "info", "warning", "error"]
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "claim": "the import's id: the ledger's key, and the name of the work directory",
-        "client": "whose file it is; `default` where the upload directory is the one client",
+        "client": "whose file it is: the folder's name, or `default` where the upload directory is the one client",
         "file": "the file's name, shown form",
         "mail": "the mail's number in the table `mails`",
         "seconds": "how long it took",
@@ -70,6 +70,16 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             meaning="the server's log says that the upload was cut off, or says nothing of its end; its sender is "
             "told, and it waits for a change",
         ),
+        "client_found": Event(
+            level="info",
+            fields=("client", "directory"),
+            meaning="a client's directory is there, and is served from now on",
+        ),
+        "client_gone": Event(
+            level="warning",
+            fields=("client",),
+            meaning="a client's folder is no longer there, and is not served any more",
+        ),
         "client_held_elsewhere": Event(
             level="info",
             fields=("client",),
@@ -80,10 +90,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             fields=("client",),
             meaning="the node that imported the client's files has let go of them; this one goes on with them",
         ),
-        "batch_started": Event(level="info", fields=("files", "bytes"), meaning="a tick found complete files"),
+        "batch_started": Event(
+            level="info", fields=("client", "files", "bytes"), meaning="a tick found complete files of the client"
+        ),
         "batch_finished": Event(
             level="info",
-            fields=("files", "done", "seconds"),
+            fields=("client", "files", "done", "seconds"),
             meaning="a tick's files were dealt with, `done` to their end",
         ),
         "import_finished": Event(
@@ -148,6 +160,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             level="error",
             fields=("claim", "client", "file", "attempts"),
             meaning="the file ended the importing process too often; it lies in .quarantine",
+        ),
+        "bak_purged": Event(
+            level="info",
+            fields=("client", "files", "reports"),
+            meaning="files that have lain in bak for USERDROP_BAK_DAYS or USERDROP_REPORT_DAYS were removed",
         ),
         "mail_queued": Event(level="info", fields=("mail", "audience", "client"), meaning="a mail was written"),
         "mail_sent": Event(

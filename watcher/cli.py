@@ -136,6 +136,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
                 accepted=accepted,
                 failed=failed,
                 json_to=sys.stdout if as_json else None,
+                language=settings.language,
                 progress=progress,
             )
     except OSError as error:
@@ -205,9 +206,95 @@ def user(*, key: str, client: str, as_json: bool) -> None:
         Console().print(user_table(found))
 
 
+@userdrop.group()
+def mail() -> None:
+    """Show the mails that wait or could not be delivered, try them again, or drop them.
+
+    Exit codes: 0 done, 1 there is no such mail, or it is sent already or being sent, 3 wrong usage or settings or no
+    usable database, 69 database out.
+    """
+
+
+_NUMBERS = click.argument("numbers", type=click.IntRange(1, 2**63 - 1), nargs=-1, required=True, metavar="MAIL...")
+
+
+@mail.command("list")
+@click.option("--all", "with_sent", is_flag=True, help="Also those that were sent.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
+@_JSON
+def list_mails(*, with_sent: bool, limit: int, as_json: bool) -> None:
+    """Show queued and dead mails, the newest first."""
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from notifier.queueing import UNSENT, listed  # noqa: PLC0415 - see history
+    from watcher.answering import mail_json, mails_table  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    with _history(loaded) as connection:
+        states = (*UNSENT, "sent") if with_sent else UNSENT
+        found = listed(connection, states=states, limit=limit, now=utc_now())
+    if as_json:
+        for each in found:
+            click.echo(mail_json(each))
+    elif found:
+        Console().print(mails_table(found))
+    else:
+        click.echo("no mail waits", err=True)
+
+
+@mail.command("show")
+@click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="MAIL")
+def show_mail(*, number: int) -> None:
+    """Show what became of a MAIL, and what it says."""
+    from notifier.queueing import found  # noqa: PLC0415 - see history
+    from watcher.answering import mail_text  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    with _history(loaded) as connection:
+        shown = found(connection, number, now=utc_now())
+    if shown is None:
+        _fail(f"there is no mail {number}", SOME_FAILED)
+    click.echo(mail_text(*shown), nl=False)
+
+
+@mail.command("retry")
+@_NUMBERS
+def retry_mails(*, numbers: tuple[int, ...]) -> None:
+    """Have each MAIL tried at once by the running service, a dead one too; it then has five days again."""
+    from notifier.queueing import retry  # noqa: PLC0415 - see history
+
+    _change_mails(retry, numbers, "queued again")
+
+
+@mail.command("drop")
+@_NUMBERS
+def drop_mails(*, numbers: tuple[int, ...]) -> None:
+    """Delete each MAIL that was not sent; reports stay in bak."""
+    from notifier.queueing import drop  # noqa: PLC0415 - see history
+
+    _change_mails(drop, numbers, "dropped")
+
+
+def _change_mails(change: Callable[..., list[int]], numbers: tuple[int, ...], what: str) -> None:
+    from importer.engines import make_engine  # noqa: PLC0415 - see history
+
+    loaded, _ = _loaded()
+    with _history(loaded):
+        engine = make_engine(loaded.database)
+    with _database_errors(), engine.begin() as connection:
+        changed = change(connection, numbers, now=utc_now())
+    engine.dispose()
+    for number in changed:
+        click.echo(f"mail {number} is {what}")
+    left = [str(number) for number in numbers if number not in changed]
+    if left:
+        _fail(f"left as they are, because they are not there, sent, or being sent: {', '.join(left)}", SOME_FAILED)
+
+
 @userdrop.command()
 @click.argument("file")
-def retry(*, file: str) -> None:
+@_CLIENT
+def retry(*, file: str, client: str) -> None:
     """Have a FILE of the quarantine tried again: its name, or the claim's id where several have it.
 
     Exit codes: 0 done, 1 there is no such file or its name is taken, 3 wrong usage or settings.
@@ -216,16 +303,50 @@ def retry(*, file: str) -> None:
     from importer.claiming import set_aside  # noqa: PLC0415
 
     loaded, _ = _loaded()
-    lying = [each for each in set_aside(loaded.upload_dir) if file in {each.path.name, each.claim_id}]
+    directory = _directory_of(loaded, client)
+    lying = [each for each in set_aside(directory) if file in {each.path.name, each.claim_id}]
     if not lying:
         _fail(f"there is no {shown_name(file)} in quarantine", SOME_FAILED)
     if len(lying) > 1:
         _fail("several files in quarantine have this name; give one of " + ", ".join(e.claim_id for e in lying), USAGE)
     try:
-        put_back(lying[0], loaded.upload_dir)
+        put_back(lying[0], directory)
     except FileExistsError:
         _fail(f"a newer {shown_name(lying[0].path.name)} waits to be imported; try again later", SOME_FAILED)
     click.echo(f"{shown_name(lying[0].path.name)} lies in the upload directory again")
+
+
+@userdrop.command()
+@click.argument("key", callback=_utf8)
+@_CLIENT
+@click.option("--files", is_flag=True, help="Remove the files and mails that name the person, too.")
+def forget(*, key: str, client: str, files: bool) -> None:
+    """Remove the person with this KEY: user, examples of failed rows, and rows of reports in bak.
+
+    Files in bak and in quarantine that name the person, by the key, the address or another unique value, are listed,
+    and mails likewise. A file that still holds the person brings the user back when it is dropped again.
+
+    Exit codes: 0 done, 1 nothing was known, 3 wrong usage or settings or no usable database, 69 database out.
+    """
+    from importer.engines import make_engine  # noqa: PLC0415 - see history
+    from importer.forgetting import forget as remove  # noqa: PLC0415
+
+    loaded, format_ = _loaded()
+    directory = _directory_of(loaded, client)
+    with _history(loaded, format_):
+        engine = make_engine(loaded.database)
+    with _database_errors(), engine.begin() as connection:
+        found = remove(connection, format_, client, directory, key, with_files=files)
+    engine.dispose()
+    if found.is_nothing:
+        _fail("nobody is known by that key", SOME_FAILED)
+    done = "removed" if files else "names the person and stays; --files removes it"
+    click.echo("the user is removed" if found.was_user else "there was no such user")
+    click.echo(f"{found.examples} examples of failed rows are removed from ledger and notices")
+    for name in found.reports:
+        click.echo(f"bak/{name}: the person's rows are removed")
+    for name in (*map(shown_name, found.files), *(f"mail {number}" for number in found.mails)):
+        click.echo(f"{name}: {done}")
 
 
 @userdrop.command()
@@ -314,18 +435,37 @@ def _load() -> tuple[Settings, Format]:
     return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
 
 
+def _directory_of(settings: Settings, client: str) -> Path:
+    """The client's directory, or the end where there is no such client."""
+    from watcher.folders import find  # noqa: PLC0415 - see check
+
+    if not settings.client_folders:
+        return settings.upload_dir
+    directory = find(settings.upload_dir, ()).clients.get(client)
+    if directory is None:
+        _fail(f"no folder of the upload directory is the client {shown_name(client)}", USAGE)
+    return directory
+
+
 @contextmanager
 def _history(settings: Settings, format_: Format | None = None) -> Iterator["Connection"]:
     """The service's database to be read, or the end with why that is not possible."""
+    from importer.history import open_history  # noqa: PLC0415 - see history
+
+    with _database_errors(), open_history(settings.database, format_) as connection:
+        yield connection
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """The end with why a database cannot be used, where it cannot."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415 - see history
 
     from importer.database import UnusableDatabaseError  # noqa: PLC0415
     from importer.engines import is_missing_right, is_outage, what_failed  # noqa: PLC0415
-    from importer.history import open_history  # noqa: PLC0415
 
     try:
-        with open_history(settings.database, format_) as connection:
-            yield connection
+        yield
     except UnusableDatabaseError as error:
         _fail(str(error), USAGE)
     except SQLAlchemyError as error:

@@ -1,6 +1,6 @@
 """The task that owns settling and batching: it looks at files when something hints at them, and at all at each tick.
 
-Nothing else knows which files wait. What is complete at a tick is handed on as groups and is not handed on again
+Nothing else knows which files wait. What is complete at a tick is handed on, and is not handed on again
 until it is given back (`release`).
 """
 
@@ -17,9 +17,9 @@ import structlog
 from importer.model import Fingerprint, NotTakenWhy, shown_name
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
-from watcher.batching import groups, next_tick, seconds_to_tick
+from watcher.batching import next_tick, oldest_first, seconds_to_tick
 from watcher.evidence import look_at
-from watcher.model import Group, Sighting, Upload
+from watcher.model import Sighting, Upload
 from watcher.observing import Observers
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
@@ -51,7 +51,7 @@ class Intake:
         now: the wall clock, UTC.
         elapsed: monotonic seconds.
         alerts: the administrator's.
-        hand_on: gets the groups of each tick; there may be none.
+        hand_on: gets what each tick finds complete, oldest first; there may be none.
         hold: gets each upload that was cut off, once for each content.
         observers: shared with other clients' intakes.
     """
@@ -67,7 +67,7 @@ class Intake:
         now: Callable[[], datetime],
         elapsed: Callable[[], float],
         alerts: Alerts,
-        hand_on: Callable[[list[Group]], None],
+        hand_on: Callable[[list[Upload]], None],
         hold: Callable[[Sighting], None],
         observers: Observers | None = None,
     ) -> None:
@@ -196,7 +196,7 @@ class Intake:
         if self._watch.unwritable is not None:  # nothing can be claimed; what is settled waits for a later tick
             self._hand_on([])
             return
-        batch = await asyncio.to_thread(groups, [*self._settled.values()])
+        batch = await asyncio.to_thread(oldest_first, [*self._settled.values()])
         self._handed_on |= {name: self._watched.pop(name) for name in self._settled}
         self._settled.clear()
         self._hand_on(batch)

@@ -63,11 +63,3 @@ class Upload:
     def size(self) -> int:
         """Its size in bytes."""
         return self.sighting.content.size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Files of one client that are imported together."""
-
-    client: str
-    uploads: tuple[Upload, ...]

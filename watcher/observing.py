@@ -71,6 +71,7 @@ class _Marker(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._marks = Marks()
         self._is_awake = False
+        self._created = ""
         self.canary = ""
 
     def dispatch(self, event: FileSystemEvent) -> None:
@@ -95,7 +96,7 @@ class _Marker(FileSystemEventHandler):
         if name.startswith(CANARY):
             self._hear(name)
             return
-        renamed = _name(event.dest_path) if isinstance(event, FileMovedEvent) else ""
+        renamed = self._given_name(event, name)
         names = {name, renamed} - {""}  # from or to outside
         with self._lock:
             if len(self._marks.names) >= MOST_MARKS:
@@ -106,6 +107,18 @@ class _Marker(FileSystemEventHandler):
             must_wake, self._is_awake = not self._is_awake, True
         if must_wake:
             self._wake()
+
+    def _given_name(self, event: FileSystemEvent, name: str) -> str:
+        """The name that a file has now, if it had another one before.
+
+        OpenSSH renames by a link and an unlink right after it where the client does not use its extension
+        (sftp-server.c, process_rename), as lftp; the name that goes is then the one that comes with something added.
+        """
+        created, self._created = self._created, name if isinstance(event, FileCreatedEvent) else ""
+        if isinstance(event, FileMovedEvent):
+            return _name(event.dest_path)
+        is_moved = isinstance(event, FileDeletedEvent) and created in name and created != name
+        return created if is_moved else ""
 
     def _hear(self, name: str) -> None:
         if name == self.canary:

@@ -1,7 +1,9 @@
 """What lies in a client's directory. Events are hints; this is the truth."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from importer.archiving import BAK
@@ -9,13 +11,19 @@ from importer.archiving import BAK
 IMPORTED_SUFFIXES = (".csv", ".txt", ".csv.gz")
 """Files with other names are left where they are."""
 
+_MOST_LOOKED_THROUGH = 10_000
+"""Entries of a sub-folder."""
+
 _TEMPORARY_SUFFIXES = (".filepart", ".part", ".partial", ".tmp", ".temp", ".crdownload", ".swp", "~")
 """Names under which clients write before they rename: WinSCP, lftp, browsers, editors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """The names in a directory: what may be imported, and what nobody told us to expect."""
+    """The names in a directory: what may be imported, and what nobody told us to expect.
+
+    Sub-folders are not entered for files to import; of one in which there are some, the first is odd, as FOLDER/FILE.
+    """
 
     candidates: tuple[str, ...]
     odd: tuple[str, ...]
@@ -44,7 +52,20 @@ def scan(directory: Path) -> Scan:
             if is_temporary(entry.name) or entry.name == BAK:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                odd += [entry.name] if is_candidate(entry.name) else []
+                odd += [entry.name] if is_candidate(entry.name) else _astray(directory / entry.name)
             else:
                 (candidates if is_candidate(entry.name) else odd).append(entry.name)
     return Scan(candidates=tuple(candidates), odd=tuple(odd))
+
+
+def _astray(folder: Path) -> list[str]:
+    """The first user file in a folder from which none is imported; none where the folder may not be read."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with os.scandir(descriptor) as entries:
+                names = [entry.name for entry in islice(entries, _MOST_LOOKED_THROUGH) if is_candidate(entry.name)]
+        finally:
+            os.close(descriptor)
+        return [f"{folder.name}/{name}" for name in sorted(names)[:1]]
+    return []

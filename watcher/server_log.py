@@ -13,10 +13,13 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from watcher.model import ServerVerdict
+from watcher.settings import SESSION_USER
 
-_LINE = re.compile(rb'[^"]*\] (OK|FAIL) UPLOAD: Client "[^"]*", "(.*)"(?:, (\d+) bytes)?, [\d.]+Kbyte/sec\s*$')
+_LINE = re.compile(
+    rb'[^"]*\[([^\]"]*)\] (OK|FAIL) UPLOAD: Client "[^"]*", "(.*)"(?:, (\d+) bytes)?, [\d.]+Kbyte/sec\s*$'
+)
 """Nothing quoted stands before the result: the name in another kind of line may look like this one."""
-_RENAME = re.compile(rb'[^"]*\] OK RENAME: Client "[^"]*", "(.*)"\s*$')
+_RENAME = re.compile(rb'[^"]*\[([^\]"]*)\] OK RENAME: Client "[^"]*", "(.*)"\s*$')
 _REPLAYED_BYTES = 4 << 20
 _MOST_PENDING = 200_000
 
@@ -59,32 +62,43 @@ def logged_path(path: str) -> bytes:
     return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in os.fsencode(path))
 
 
-def parse(line: bytes, *, is_live: bool) -> Entry | None:
-    """What a line of the log says of a transfer or a rename, None where it tells of something else."""
+def parse(line: bytes, *, is_live: bool, root: str = "/") -> Entry | None:
+    """What a line of the log says of a transfer or a rename, None where it tells of something else.
+
+    Args:
+        line: without its end.
+        is_live: whether it was logged while we were watching.
+        root: stands before the paths; `$USER` in it is the session's user.
+    """
     renamed = _RENAME.match(line)
     if renamed is not None:
-        return Renamed(readings=tuple(_readings(renamed[1])), is_live=is_live)
+        return Renamed(readings=tuple(_readings(renamed[2], _root(root, renamed[1]))), is_live=is_live)
     found = _LINE.match(line)
     if found is None:
         return None
-    result, path, size = found.groups()
+    user, result, path, size = found.groups()
     return Transfer(
-        path=_normalised(path),
+        path=_normalised(path, _root(root, user)),
         verdict=ServerVerdict.OK if result == b"OK" else ServerVerdict.FAILED,
         size=None if size is None else int(size),
         is_live=is_live,
     )
 
 
-def _readings(both: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _root(root: str, user: bytes) -> str:
+    return root.replace(SESSION_USER, os.fsdecode(user))
+
+
+def _readings(both: bytes, root: str) -> Iterator[tuple[bytes, bytes]]:
     at = both.find(b" /")
     while at >= 0:
-        yield _normalised(both[:at]), _normalised(both[at + 1 :])
+        yield _normalised(both[:at], root), _normalised(both[at + 1 :], root)
         at = both.find(b" /", at + 1)
 
 
-def _normalised(path: bytes) -> bytes:
-    return logged_path(os.path.normpath("/" + os.fsdecode(path).lstrip("/")))
+def _normalised(path: bytes, root: str) -> bytes:
+    within = os.path.normpath("/" + os.fsdecode(path).lstrip("/"))
+    return logged_path(root.rstrip("/") + within)
 
 
 class _Tail:
@@ -115,13 +129,15 @@ class ServerLog:
 
     Args:
         path: vsftpd_log_file; it may not exist yet.
+        root: see `parse`.
 
     Attributes:
         was_cut: whether lines may be missing since the last call of `poll`, as the file was truncated.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: str = "/") -> None:
         self._path = path
+        self._root = root
         self._tails: list[_Tail] = []
         self._is_live = False
         self.was_cut = False
@@ -138,7 +154,7 @@ class ServerLog:
             lines += self._before_the_last_rotation()
         if not self._tails or not self._tails[-1].is_at(self._path):
             lines += self._reopen()
-        found = [parse(line, is_live=self._is_live) for line in lines]
+        found = [parse(line, is_live=self._is_live, root=self._root) for line in lines]
         self._is_live = True
         return [entry for entry in found if entry is not None]
 

@@ -12,8 +12,18 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -31,7 +41,11 @@ systemd that has the field's name. Source: systemd.exec(5), LoadCredential=.
 """
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
+CLIENT_PREFIX = f"{PREFIX}CLIENTS__"
+"""Followed by a client's key, see `watcher.folders`, by two underscores and a setting."""
+
 DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+_KEY = re.compile(r"[A-Z0-9_]+")
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 
@@ -54,6 +68,15 @@ def _address(value: str) -> str:
     return value
 
 
+def _known_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        message = "should be a time zone like America/Toronto"
+        raise ValueError(message) from None
+    return value
+
+
 def _known_database(value: SecretStr) -> SecretStr:
     from sqlalchemy.engine import make_url  # noqa: PLC0415 - most commands need no database, and start faster without
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
@@ -73,6 +96,21 @@ def _known_database(value: SecretStr) -> SecretStr:
 
 
 _Address = Annotated[str, AfterValidator(_address)]
+_AddressList = Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses), Field(min_length=1)]
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ClientSettings(BaseModel):
+    """What one client has of its own; None where the common setting is meant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    failed_import_email: _AddressList | None = None
+    reply_to_admin_email: _Address | None = None
+    quiet_seconds: _Seconds | None = None
+    long_quiet_seconds: _Seconds | None = None
+    sftp: bool | None = None
+    language: Literal["en", "fr"] | None = None
 
 
 class Settings(BaseSettings):
@@ -86,14 +124,34 @@ class Settings(BaseSettings):
     interval_minutes: int = Field(
         default=5, ge=1, le=60, description="minutes between two import runs: 1 or 5; 1 to 60 are possible"
     )
-    failed_import_email: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses)] = Field(
+    client_folders: bool = Field(
+        default=False,
+        description="true: each folder in the upload directory is a client, with a bak, users and mails of its own",
+    )
+    failed_import_email: _AddressList = Field(
         default=("failed-imports@localhost",),
-        min_length=1,
         description="who gets the failed users and refused files of clients; several addresses with commas between",
     )
     reply_to_admin_email: _Address = Field(
         default="userdrop-admin@localhost",
         description="From and Reply-To of every mail, and who gets every alert",
+    )
+    success_email: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses)] = Field(
+        default=(), description="who gets a mail about files whose rows were all imported; nobody by default"
+    )
+    mail_attach: Literal["always", "never"] = Field(
+        default="always",
+        description="whether failed users travel by mail; never: mails say where in bak they lie",
+    )
+    language: Literal["en", "fr"] = Field(default="en", description="of mails and of reasons in reports: en or fr")
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
+        default="UTC", description="in which mails tell times, like America/Toronto"
+    )
+    template_dir: Path | None = Field(
+        default=None, description="a directory of templates that stand in for those in notifier/templates"
+    )
+    min_free_mb: int = Field(
+        default=1024, ge=0, description="less free space than this where files or the database lie is an alert; in MB"
     )
     database_url: Annotated[SecretStr, AfterValidator(_known_database)] | None = Field(
         default=None,
@@ -143,30 +201,42 @@ class Settings(BaseSettings):
     worker_files: int = Field(
         default=20_000, ge=1, description="after so many files the importing process is replaced by a fresh one"
     )
+    bak_days: int | None = Field(
+        default=None, ge=1, description="files leave bak after so many days; by default they stay for ever"
+    )
+    report_days: int | None = Field(default=None, ge=1, description="the same for the failed-users CSVs in bak")
     vsftpd_log: Path | None = Field(
         default=None, description="vsftpd_log_file: tells complete uploads from interrupted ones at once"
     )
     vsftpd_log_root: Path | None = Field(
-        default=None, description="the directory that sessions see as /; by default the upload directory"
+        default=None,
+        description="the directory that sessions see as /, in which $USER is the session's user; by default the upload "
+        "directory",
     )
     vsftpd_conf: Path = Field(
         default=Path("/etc/vsftpd.conf"), description="vsftpd's configuration, for `userdrop doctor` to examine"
     )
-    quiet_seconds: float = Field(
+    sftp: bool = Field(
+        default=False,
+        description="true: uploads come by SFTP as well, whose server neither locks files nor logs their end, so that "
+        "all but renamed files wait the long quiet time",
+    )
+    quiet_seconds: _Seconds = Field(
         default=30,
-        gt=0,
-        allow_inf_nan=False,
         description="an upload is complete when nothing changed and nobody wrote for so long",
     )
-    long_quiet_seconds: float = Field(
+    long_quiet_seconds: _Seconds = Field(
         default=601,
-        gt=0,
-        allow_inf_nan=False,
         description="the same where locks or the server's log leave doubt; above 2 x data_connection_timeout",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, console (coloured), or auto: console on a terminal"
+    )
+    clients: Annotated[Mapping[str, ClientSettings], NoDecode] = Field(
+        default_factory=dict,
+        description="a client's own setting instead of the common one; KEY is the name of its folder in capitals, with "
+        "everything but letters and digits as _. So too REPLY_TO_ADMIN_EMAIL, QUIET_SECONDS, LONG_QUIET_SECONDS, SFTP",
     )
 
     @model_validator(mode="after")
@@ -186,7 +256,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment, and files that it names for secrets."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+        return init_settings, _ClientVariables(settings_cls), env_settings, _SecretFiles(settings_cls)
 
     @property
     def interval(self) -> timedelta:
@@ -205,8 +275,16 @@ class Settings(BaseSettings):
         """The mail server's port in force."""
         return self.smtp_port or DEFAULT_PORTS[self.smtp_tls]
 
+    def quiet_times(self, client: ClientSettings) -> tuple[float, float]:
+        """The quiet time and the long one of a client, in seconds; the long one is never the shorter."""
+        quiet = client.quiet_seconds or self.quiet_seconds
+        return quiet, max(client.long_quiet_seconds or self.long_quiet_seconds, quiet)
+
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_TRUE = {"true", "1", "yes", "on", "y", "t"}
+SESSION_USER = "$USER"
+"""In the log's root: whose session it was. Source: vsftpd.conf(5) user_sub_token, where it is usual."""
 
 
 def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
@@ -222,9 +300,40 @@ def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
     if given.get("smtp_tls") == "none" and has_password and given.get("smtp_host") not in _LOOPBACK:
         yield f"{variable('smtp_tls')}=none would send the password in clear text; use starttls or implicit"
     upload = Path(given.get("upload_dir", Settings.model_fields["upload_dir"].default))
-    root = Path(given.get("vsftpd_log_root") or upload)
+    root = Path(str(given.get("vsftpd_log_root") or upload).partition(SESSION_USER)[0])
     if given.get("vsftpd_log") is not None and not upload.resolve().is_relative_to(root.resolve()):
         yield f"{variable('vsftpd_log_root')}: should be {variable('upload_dir')} or a directory above it"
+    if given.get("clients") and str(given.get("client_folders")).lower() not in _TRUE:
+        names = " and ".join(f"{CLIENT_PREFIX}{key}__*" for key in sorted(given["clients"]))
+        yield f"{names} is set, so {variable('client_folders')} must be true"
+
+
+class _ClientVariables(EnvSettingsSource):
+    """The settings of clients; `load_settings` reports those that do not exist."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        given = {name.upper(): text for name, text in self.env_vars.items() if text is not None}
+        return (_by_client(given) or None) if field_name == "clients" else None, field_name, False
+
+
+def _by_client(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Key → field → text, of the variables that exist and are not empty."""
+    found: dict[str, dict[str, str]] = {}
+    for name, text in environment.items():
+        key, field = _client_parts(name)
+        if key and field.lower() in ClientSettings.model_fields and text:
+            found.setdefault(key, {})[field.lower()] = text
+    return found
+
+
+def _client_parts(name: str) -> tuple[str, str]:
+    """The key and the setting in a variable's name; empty where it is no client's."""
+    name = name.upper()
+    key, _, field = (
+        name.removeprefix(CLIENT_PREFIX).rpartition("__") if name.startswith(CLIENT_PREFIX) else ("", "", "")
+    )
+    return key, field
 
 
 class _SecretFiles(EnvSettingsSource):
@@ -295,36 +404,56 @@ def in_force(settings: Settings) -> Iterator[tuple[str, str]]:
     }
     if settings.database_url is None:
         derived["database_url"] = settings.database
-    for name in Settings.model_fields:
+    for name in plain_fields():
         yield variable(name), _shown(derived.get(name, getattr(settings, name)))
+    for key, own in sorted(settings.clients.items()):
+        for name in own.model_fields_set:
+            yield f"{CLIENT_PREFIX}{key}__{name.upper()}", _shown(getattr(own, name))
 
 
 def documented() -> Iterator[tuple[str, str, str]]:
     """Each variable, its default and its meaning, for the README."""
-    for name, field in Settings.model_fields.items():
+    fields = Settings.model_fields
+    for name, field in ((name, fields[name]) for name in plain_fields()):
         default = _shown(field.default)
         file = f" (or {variable(name)}{FILE_SUFFIX})" if name in SECRETS else ""
         yield variable(name) + file, default, field.description or ""
+    yield f"{CLIENT_PREFIX}KEY__FAILED_IMPORT_EMAIL", "", fields["clients"].description or ""
+
+
+def plain_fields() -> list[str]:
+    """Those that are one variable each."""
+    return [name for name in Settings.model_fields if name != "clients"]
 
 
 def _known_names() -> list[str]:
-    return [*map(variable, Settings.model_fields), *(variable(name) + FILE_SUFFIX for name in SECRETS)]
+    return [*map(variable, plain_fields()), *(variable(name) + FILE_SUFFIX for name in SECRETS)]
 
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
     known = _known_names()
     for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            nearest = get_close_matches(name.upper(), known, n=1)
+        if name.upper().startswith(PREFIX) and name.upper() not in known and not _is_of_client(name):
+            nearest = get_close_matches(name.upper(), [*known, *_of_same_client(name)], n=1)
             yield f"{name}: there is no such setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
 
 
-def _given(environment: Mapping[str, str]) -> dict[str, str]:
+def _is_of_client(name: str) -> bool:
+    key, field = _client_parts(name)
+    return bool(_KEY.fullmatch(key)) and field.lower() in ClientSettings.model_fields
+
+
+def _of_same_client(name: str) -> list[str]:
+    key, _ = _client_parts(name)
+    return [f"{CLIENT_PREFIX}{key}__{field.upper()}" for field in ClientSettings.model_fields] if key else []
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, Any]:
     """Field → text, for the settings that are set; a secret's file stands for the secret."""
     texts = {name.upper(): text for name, text in environment.items() if text}
-    given = {name: texts[variable(name)] for name in Settings.model_fields if variable(name) in texts}
+    given: dict[str, Any] = {name: texts[variable(name)] for name in plain_fields() if variable(name) in texts}
     files = {name: str(file[1]) for name in SECRETS if (file := _secret_file(name, texts)) is not None}
-    return files | given
+    return files | given | {"clients": _by_client(texts)}
 
 
 def _unusable_secrets(environment: Mapping[str, str]) -> Iterator[str]:
@@ -345,6 +474,8 @@ def _sentence(detail: Mapping[str, Any]) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     name = str(detail["loc"][0])
     given = "" if name in SECRETS else f", not {str(detail['input'])!r}"
+    if name == "clients":
+        name = "__".join(str(part) for part in detail["loc"][:3])
     return f"{variable(name)}: {message[0].lower()}{message[1:]}{given}"
 
 
@@ -356,5 +487,7 @@ def _shown(value: object) -> str:
             return "***"
         case tuple():
             return ", ".join(value)
+        case bool():
+            return str(value).lower()
         case _:
             return str(value)

@@ -20,12 +20,14 @@ class Patience:
         long_quiet: where there is no other evidence, and for empty files. More than twice vsftpd's
             data_connection_timeout: a stalled sender may come back until then.
         reads_log: whether the server's log is followed, so that silence in it means something.
+        serves_sftp: whether files come by SFTP as well, whose server takes no locks and writes no such log.
     """
 
     proven: float = 3
     quiet: float = 30
     long_quiet: float = 601
     reads_log: bool = False
+    serves_sftp: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def decide(watched: Watched, patience: Patience, now: float, *, is_unlogged: boo
     until = watched.since + _needed(evidence, patience)
     if watched.sighting.is_locked or now < until:
         return Waiting(until)
-    is_cut = is_unlogged and watched.verdict is None and evidence is Evidence.LONG_QUIET
+    is_cut = is_unlogged and not patience.serves_sftp and watched.verdict is None and evidence is Evidence.LONG_QUIET
     return Held() if is_cut else Settled(evidence)
 
 
@@ -118,7 +120,7 @@ def _evidence(watched: Watched, patience: Patience) -> Evidence:
         return Evidence.SERVER_LOG
     if watched.came_by_rename:
         return Evidence.RENAME
-    if patience.reads_log or watched.sighting.is_locked is None:
+    if patience.reads_log or patience.serves_sftp or watched.sighting.is_locked is None:
         return Evidence.LONG_QUIET
     return Evidence.QUIET_AND_UNLOCKED
 

@@ -11,11 +11,11 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -28,7 +28,7 @@ from importer.database import UnusableDatabaseError
 from importer.engines import is_outage, what_failed
 from importer.format import Format
 from importer.holding import HeldElsewhereError, Holder
-from importer.model import Archived, Fingerprint, Imported, Notice, Outcome, Refused, Superseded
+from importer.model import Archived, Fingerprint, Imported, Notice, Outcome, Refused, Retention, Superseded
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance, allow_cpu, confine
 from watcher.logs import place
@@ -49,7 +49,9 @@ class WorkerConfig:
     format: Format
     max_bytes: int
     allowance: Allowance
+    retention: Retention
     skips_unchanged: bool = True
+    tells_success: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class ImportFiles:
     client: str
     directory: Path
     uploads: tuple[tuple[str, Fingerprint], ...]
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class Recover:
 
     client: str
     directory: Path
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,16 @@ class Tell:
     once: str
 
 
-Job = Prepare | ImportFiles | Recover | Tell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Remove from a client's bak what has stayed there long enough."""
+
+    client: str
+    directory: Path
+    language: str = "en"
+
+
+Job = Prepare | ImportFiles | Recover | Tell | Purge
 
 
 class OutageKind(StrEnum):
@@ -268,11 +281,12 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tools:
-    """What the child works with."""
+    """What the child works with; an importer for each language of reasons."""
 
-    importer: "Importer"
+    importer: Callable[[str], "Importer"]
     holder: Holder
     format: Format
+    retention: Retention
 
 
 def _tools(config: WorkerConfig) -> _Tools:
@@ -288,8 +302,20 @@ def _tools(config: WorkerConfig) -> _Tools:
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
     engine = make_engine(config.database_url, single=True)
-    importer = Importer(engine, config.format, limits, clock, skips_unchanged=config.skips_unchanged)
-    return _Tools(importer=importer, holder=Holder(engine), format=config.format)
+
+    @cache
+    def importer(language: str) -> Importer:
+        return Importer(
+            engine,
+            config.format,
+            limits,
+            clock,
+            skips_unchanged=config.skips_unchanged,
+            tells_success=config.tells_success,
+            language=language,
+        )
+
+    return _Tools(importer=importer, holder=Holder(engine), format=config.format, retention=config.retention)
 
 
 def tokens() -> Iterator[str]:
@@ -320,7 +346,7 @@ def _do(pipe: Connection, tools: _Tools, job: Job, allowance: Allowance) -> None
 
 
 def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
-    importer = tools.importer
+    importer = tools.importer(job.language if isinstance(job, ImportFiles | Recover | Purge) else "en")
     match job:
         case Prepare():
             _prepare(importer, tools.format)
@@ -334,6 +360,11 @@ def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
                 yield from importer.recover(job.client, job.directory)
         case Tell():
             importer.tell(job.notice, once=job.once)
+        case Purge():
+            with tools.holder.holding(job.client, job.directory) as is_new:
+                if is_new:  # see above
+                    yield from importer.recover(job.client, job.directory)
+                yield importer.purge(job.client, job.directory, tools.retention)
         case _:
             assert_never(job)
 

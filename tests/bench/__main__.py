@@ -1,5 +1,7 @@
 """`python -m tests.bench read`: how fast, how small and how exact `userdrop check` is beside what else there is.
 
+`python -m tests.bench mail`: how fast mails leave, and what a large report costs in memory.
+
 `python -m tests.bench store`: how fast and how small an import is beside what the database's own programs need.
 
 `python -m tests.bench watch`: what events, waiting files and scans cost, and how long the loop is held up meanwhile.
@@ -27,6 +29,7 @@ from importer.format_file import load_format
 from tests.bench.adversarial import CLEAN, FILES, adversarial_file
 from tests.bench.bounds import postgresql_bound, sqlite_bound
 from tests.bench.judging import judged
+from tests.bench.mail import mail
 from tests.bench.measuring import Run, run, typical
 from tests.bench.small import small
 from tests.bench.watching import watch
@@ -297,6 +300,7 @@ def _run(command: Sequence[str | Path]) -> Run:
 
 bench.add_command(small)
 bench.add_command(watch)
+bench.add_command(mail)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from notifier.alerts import Alerts
 from watcher.clock import elapsed, utc_now
 from watcher.intake import Intake
 from watcher.logs import configure_logs
-from watcher.model import Group
+from watcher.model import Upload
 from watcher.observing import DirectoryWatch
 from watcher.running import collect_rarely
 from watcher.scanning import scan
@@ -132,7 +132,7 @@ async def burst(directory: Path, number: int) -> Figures:
     return {"per_second": number / seconds, "lost": must_scan, "grown_mb": peak_mb() - before} | latency.figures()
 
 
-def _intake(directory: Path, quiet: float, hand_on: Callable[[list[Group]], None]) -> Intake:
+def _intake(directory: Path, quiet: float, hand_on: Callable[[list[Upload]], None]) -> Intake:
     return Intake(
         client="default",
         directory=directory,
@@ -154,8 +154,8 @@ async def waiting(directory: Path, number: int) -> Figures:
     scanned = perf_counter() - started
     handed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    def hand_on(batch: list[Group]) -> None:
-        handed.set_result(sum(len(group.uploads) for group in batch))
+    def hand_on(batch: list[Upload]) -> None:
+        handed.set_result(len(batch))
 
     intake = _intake(directory, QUIET_SECONDS, hand_on)
     gc.collect()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from importer.ledger import Entry
 from importer.model import Archived, Claim, Imported, Outcome, Unarchived
 from importer.reading import Limits
 from importer.storing import Store
+from notifier.messages import Message
 from notifier.smtp import Transport
 from tests.crashes.house import Build, to_folder
 
@@ -102,7 +102,7 @@ class _MarksSentFirst:
     engine: Engine
     then: Transport
 
-    async def send(self, message: EmailMessage, recipient: str) -> None:
+    async def send(self, message: Message, recipient: str) -> None:
         with self.engine.begin() as connection:
             this = mails.c.message_id == message["Message-ID"]
             connection.execute(update(mails).where(this).values(state="sent"))

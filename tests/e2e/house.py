@@ -40,6 +40,7 @@ class House:
             "USERDROP_STATE_DIR": str(self.state),
             "USERDROP_MAIL_DIR": str(self.mail),
             "USERDROP_INTERVAL_MINUTES": "60",
+            "USERDROP_MIN_FREE_MB": "0",
             "USERDROP_QUIET_SECONDS": "0.3",
             "USERDROP_LONG_QUIET_SECONDS": "1.5",
             "USERDROP_FAILED_IMPORT_EMAIL": CLIENT_ADDRESS,
@@ -67,9 +68,13 @@ class House:
             "USERDROP_SMTP_CA_FILE": str(smtp.ca_file),
         }
 
-    def reads_log_of(self, server: FtpsServer) -> None:
-        """Have the log of an FTP server read."""
-        self._settings |= {"USERDROP_VSFTPD_LOG": str(server.log), "USERDROP_VSFTPD_LOG_ROOT": "/"}
+    def reads_log_of(self, server: FtpsServer, root: str = "/") -> None:
+        """Have the log of an FTP server read, whose sessions see that directory as /."""
+        self.set(VSFTPD_LOG=server.log, VSFTPD_LOG_ROOT=root)
+
+    def set(self, **values: object) -> None:
+        """Set more of the service's variables, whose names begin with USERDROP_."""
+        self._settings |= {f"USERDROP_{name}": str(value) for name, value in values.items()}
 
     def keeps_users_in(self, url: str) -> None:
         """Have another database used than SQLite in the state directory."""

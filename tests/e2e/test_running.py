@@ -46,7 +46,7 @@ def test_a_second_instance_is_refused_at_once_and_told_who_runs(house: House) ->
             assert not second.events()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         # The processor's time: on a busy machine the wall clock would judge the machine.
-        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
         assert first.process.poll() is None
         assert first.terminate() == 0
 

@@ -133,6 +133,6 @@ def test_mails_are_files_until_a_mail_server_is_named_and_those_waiting_are_sent
     service = house.once()
     assert not service.events("mail_goes_to_folder")
     assert [to(CLIENT_ADDRESS, [mail])[0]["Subject"] for mail in smtp.received] == [
-        "[userdrop] 1 of 1 user in more.csv were not imported"
+        "[userdrop] 1 of 1 user in more.csv was not imported"
     ]
     assert len(list(house.mail.iterdir())) == 1

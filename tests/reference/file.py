@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from importer.format import normalised
+from importer.guarding import is_report, unguarded_text
 from tests.reference.nouns import Blank, Limits, Reading, Refused, RefusedError
 from tests.reference.records import Layout, record_at, spans
 from tests.reference.text import BAD, Line, bytes_of, decoded, expanded, lines_of, trimmed
@@ -113,7 +114,10 @@ def _header(text: str, lines: list[Line], separator: str, limits: Limits) -> tup
         raise RefusedError(Refused(code="bad_header"))
     if len(cells) > MAX_COLUMNS:
         raise RefusedError(Refused(code="too_many_columns"))
-    return tuple(map(trimmed, cells)), sum(line.start <= end for line in lines)
+    names = [trimmed(cell) for cell in cells]
+    if is_report(names):
+        names = [trimmed(unguarded_text(name)) for name in names]
+    return tuple(names), sum(line.start <= end for line in lines)
 
 
 def _surveyed(text: str, lines: list[Line], body: int, layout: Layout) -> tuple[Layout, bool]:

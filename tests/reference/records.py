@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from importer.format import normalised
+from importer.guarding import is_report, unguarded_text
 from tests.reference.nouns import Blank, Good, Limits, Record, Rejected
 from tests.reference.text import BAD, Line, bytes_of, trimmed
 
@@ -112,7 +113,9 @@ class Layout:
             return not any(map(trimmed, cells))
         names = (*self.header, *[""] * (self.width - len(self.header)))
         return not any(
-            trimmed(cell) for name, cell in zip(names, cells, strict=True) if normalised(name) not in JUST_OURS
+            trimmed(cell)
+            for name, cell in zip(names, self._unguarded(cells), strict=True)
+            if normalised(name) not in JUST_OURS
         )
 
     def reason(self, span: Span) -> str | None:
@@ -138,7 +141,7 @@ class Layout:
 
     def _repeats_header(self, cells: list[str]) -> bool:
         named = len(self.named)
-        return not self.is_blank(cells) and tuple(map(trimmed, cells[:named])) == self.named
+        return not self.is_blank(cells) and tuple(map(trimmed, self._unguarded(cells)[:named])) == self.named
 
     def record(self, span: Span, row: int) -> Record:
         line = span.first + 1
@@ -148,7 +151,11 @@ class Layout:
         cells = span.cells or []
         if self.is_blank(cells):
             return Blank(row=row, line=line)
-        return Good(row=row, line=line, cells=tuple(cells[: len(self.named)]))
+        return Good(row=row, line=line, cells=tuple(self._unguarded(cells)[: len(self.named)]))
+
+    def _unguarded(self, cells: list[str]) -> list[str]:
+        """The cells as they were before our report guarded them."""
+        return [unguarded_text(cell) for cell in cells] if is_report(self.named) else cells
 
 
 def _shown(text: str) -> str:

@@ -6,11 +6,13 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
 
-from notifier.messages import LARGEST
+from notifier.messages import Message
 from notifier.model import Failure, SendError, Stage
+from notifier.packing import LARGEST
 from notifier.smtp import FolderTransport, Reached, SmtpTransport, Transport
 from watcher.doctor.findings import Finding, State, broken, ok, warning
 
@@ -135,8 +137,8 @@ async def _sent(transport: Transport, admin: str, now: dt.datetime) -> Finding:
     return ok(SENDING, "it was taken; look for it where USERDROP_REPLY_TO_ADMIN_EMAIL is read")
 
 
-def _message(admin: str, now: dt.datetime) -> EmailMessage:
-    message = EmailMessage()
+def _message(admin: str, now: dt.datetime) -> Message:
+    message = EmailMessage(policy=SMTP if admin.isascii() else SMTPUTF8)
     message["From"] = message["Reply-To"] = message["To"] = admin
     message["Subject"] = "userdrop: test mail"
     message["Date"] = format_datetime(now)
@@ -146,4 +148,4 @@ def _message(admin: str, now: dt.datetime) -> EmailMessage:
         "This mail was sent by `userdrop doctor --send`.\n\n"
         "That it arrived shows that alerts reach you. There is nothing to do.\n"
     )
-    return message
+    return Message(tree=message)

@@ -1,0 +1,134 @@
+"""`python -m tests.samples` writes a sample of each letter to deploy/letters, and pictures of them by Chromium."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+from importer.model import Audience, Counts, ReasonCount
+from importer.reasons import refusal, warning
+from notifier.letters import Letters
+from notifier.messages import build, encode
+from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion, StoredMail
+from notifier.packing import Packed, Packing
+from notifier.templating import Templates
+from tests.mailing import ADDRESSES, NOW, REPORT, failed_rows, refused
+from tests.servers.tools import environment, needs
+
+PLACE = Path(__file__).parents[1] / "deploy" / "letters"
+PHONE, DESKTOP = 500, 1280
+"""Widths in pixels; Chromium makes no window narrower than 500."""
+
+_TORONTO = Templates(timezone=ZoneInfo("America/Toronto"))
+_ENGLISH = Letters(_TORONTO)
+_FRENCH = Letters(_TORONTO, language="fr")
+_EXAMPLES = {
+    "en": (
+        "email 'ana@' is not a valid address",
+        "user_type_id 'Studnet' is not a known user type; did you mean 'Student'?",
+    ),
+    "fr": (
+        "email «\u00a0ana@\u00a0» n\u2019est pas une adresse valide",
+        (
+            "user_type_id «\u00a0Studnet\u00a0»\u00a0: ce type d\u2019utilisateur n\u2019est pas connu;"
+            " vouliez-vous dire «\u00a0Student\u00a0»?"
+        ),
+    ),
+}
+
+
+def letters() -> dict[str, Letter]:
+    """Name of a sample → the letter."""
+    alert = Alert(kind=AlertKind.UNREADABLE_FILE, client="acme", detail="students.csv has mode 0600", opened_at=NOW)
+    opened = AlertMail(alert=alert, occasion=Occasion.OPENED, suppressed=2)
+    return {
+        "client": _to_client(_ENGLISH),
+        "client-fr": _to_client(_FRENCH),
+        "refused": _ENGLISH.to_client(
+            [refused(refusal=refusal("not_text", kind="an Excel workbook or another archive"))], _next()
+        ),
+        "admin": _ENGLISH.to_admin([refused().to(Audience.ADMIN)], _next()),
+        "alert": _ENGLISH.about_alert(opened, NOW),
+        "undeliverable": _ENGLISH.undeliverable(
+            mail=7,
+            recipient="registrar@client.example",
+            subject="[userdrop] 37 of 1,204 users in students.csv were not imported",
+            client="acme",
+            said="550: 5.1.1 (address): user unknown",
+        ),
+        "success": _ENGLISH.to_client(
+            [failed_rows(counts=Counts(records=1204, accepted=1204), reasons=(), warnings=(), report=None)], _next()
+        ),
+    }
+
+
+def _to_client(writer: Letters) -> Letter:
+    first, second = _EXAMPLES[writer.language]
+    reasons = (
+        ReasonCount(code="invalid", column="email", count=30, example_row=17, example=first),
+        ReasonCount(code="unknown", column="user_type_id", count=7, example_row=3, example=second),
+    )
+    remarks = (
+        warning("unknown_column.suggestion", column="e-mial", suggestion="email"),
+        warning("windows_1252"),
+        warning("may_be_cut"),
+    )
+    return writer.to_client([failed_rows(reasons=reasons, warnings=remarks)], _next())
+
+
+def _next() -> datetime:
+    return NOW + timedelta(minutes=2)
+
+
+def messages() -> Iterator[tuple[str, bytes]]:
+    """Name of a file → the sample as it travels."""
+    for name, letter in letters().items():
+        mail = StoredMail(
+            id=1,
+            message_id=f"<{name}@parking.example>",
+            recipient="registrar@client.example",
+            client="acme",
+            letter=letter,
+            created_at=NOW,
+            tries=0,
+            next_try_at=NOW,
+        )
+        files = tuple((attachment.filename, REPORT) for attachment in letter.attachments)
+        yield f"{name}.eml", encode(build(mail, ADDRESSES.admin, Packed(packing=Packing.FILES, files=files)))
+
+
+def browsed(html: str, directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Chromium's answer about a page."""
+    page = directory / "letter.html"
+    page.write_text(html, encoding="utf-8")
+    command = [
+        *(needs("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+        *(f"--user-data-dir={directory / 'profile'}", "--disable-dev-shm-usage", "--no-first-run"),
+    ]
+    return subprocess.run(
+        [*command, *arguments, page.as_uri()],
+        check=True,
+        capture_output=True,
+        env=environment(HOME=str(directory)),
+        timeout=120,
+    )
+
+
+def picture(letter: Letter, width: int) -> bytes:
+    """A PNG of the HTML part in a window of that width."""
+    with TemporaryDirectory() as name:
+        target = Path(name) / "letter.png"
+        browsed(letter.html, Path(name), f"--screenshot={target}", f"--window-size={width},900")
+        return target.read_bytes()
+
+
+PICTURES: Mapping[str, int] = {"client": DESKTOP, "client-fr": PHONE, "alert": DESKTOP}
+
+if __name__ == "__main__":
+    PLACE.mkdir(exist_ok=True)
+    for its_name, content in messages():
+        (PLACE / its_name).write_bytes(content)
+    for its_name, its_width in PICTURES.items():
+        (PLACE / f"{its_name}.png").write_bytes(picture(letters()[its_name], its_width))

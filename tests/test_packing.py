@@ -1,0 +1,187 @@
+"""How reports travel: as they are, merged, zipped, or their first rows."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notifier.csv_cutting import first_records, header_of
+from notifier.letters import MOST_ATTACHMENTS
+from notifier.messages import build, encode
+from notifier.model import Attachment, Report, StoredMail
+from notifier.packing import LARGEST, Packed, Packing, pack
+from tests.importing import examined, messages, report_bytes, report_rows
+from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, failed_rows
+
+ROWS = st.lists(
+    st.lists(st.text(st.sampled_from('ab",\n\r '), max_size=5), min_size=2, max_size=2), min_size=1, max_size=9
+)
+
+
+def written(rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue().encode()
+
+
+def place(directory: Path, name: str, content: bytes) -> Report:
+    (directory / name).write_bytes(content)
+    attachment = Attachment(claim_id=name, filename=f"{name}.failed.csv")
+    return Report(attachment=attachment, places=(directory / name,), in_bak=f"{name}.failed.csv")
+
+
+def mail_with(reports: list[Report]) -> StoredMail:
+    letter = LETTERS.to_client([failed_rows(number) for number in range(max(1, len(reports)))], NOW)
+    attachments = tuple(report.attachment for report in reports)
+    return StoredMail(
+        id=1,
+        message_id="<1234@parking.example>",
+        recipient="registrar@client.example",
+        client="acme",
+        letter=type(letter)(subject=letter.subject, text=letter.text, html=letter.html, attachments=attachments),
+        created_at=NOW,
+        tries=0,
+        next_try_at=NOW,
+    )
+
+
+def packed(reports: list[Report], *, largest: int = LARGEST, at_least: Packing = Packing.FILES) -> Packed:
+    return pack(mail_with(reports), reports, NOTES, largest=largest, at_least=at_least)
+
+
+@given(rows=ROWS, size=st.integers(1, 7))
+def test_a_header_ends_outside_quotes(rows: list[list[str]], size: int) -> None:
+    text = written(rows)
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    assert header_of(chunks) == written(rows[:1])
+
+
+@given(rows=ROWS, limit=st.integers(-1, 80), size=st.integers(1, 7))
+def test_as_many_whole_records_are_cut_as_fit(rows: list[list[str]], limit: int, size: int) -> None:
+    text = written(rows)
+    cut = first_records([text[start : start + size] for start in range(0, len(text), size)], limit)
+    fitting = [number for number in range(1, len(rows) + 1) if len(written(rows[:number])) <= limit]
+    assert cut.content == written(rows[: max(fitting, default=0)])
+    assert cut.records == max(0, max(fitting, default=0) - 1)
+
+
+def test_ten_reports_are_ten_attachments(tmp_path: Path) -> None:
+    reports = [place(tmp_path, f"r{number}", b"uid\r\nU1\r\n") for number in range(MOST_ATTACHMENTS)]
+    assert [name for name, _ in packed(reports).files] == [f"r{number}.failed.csv" for number in range(10)]
+
+
+def test_a_thousand_reports_are_one_csv_for_each_header(tmp_path: Path) -> None:
+    headers = (b"\xef\xbb\xbfuid,import_file\r\n", b"\xef\xbb\xbfuid;import_file\r\n")
+    reports = [
+        place(tmp_path, f"r{number}", headers[number % 2] + b"U%d,r%d.csv\r\n" % (number, number))
+        for number in range(1000)
+    ]
+    made = packed(reports)
+    assert [name for name, _ in made.files] == ["failed-users.csv", "failed-users-2.csv"]
+    first = dict(made.files)["failed-users.csv"]
+    assert first == headers[0] + b"".join(b"U%d,r%d.csv\r\n" % (number, number) for number in range(0, 1000, 2))
+    assert made.note == ""
+
+
+def test_merged_reports_can_be_dropped_again_as_they_are(tmp_path: Path) -> None:
+    contents = [report_bytes(f"uid,email,city\n,x{number},=1+1\n", name=f"f{number}.csv") for number in range(12)]
+    made = packed([place(tmp_path, f"r{number}", content) for number, content in enumerate(contents)])
+    ((_, merged),) = made.files
+    rows = report_rows(merged)
+    assert [row[5] for row in rows[1:]] == [f"f{number}.csv" for number in range(12)]
+    with examined(merged) as examination:
+        assert [*messages(examination)] == [*range(2, 14)]
+    again = report_rows(report_bytes(merged))
+    assert [row[:4] for row in again] == [row[:4] for row in rows]
+
+
+def test_more_than_ten_headers_travel_in_a_zip(tmp_path: Path) -> None:
+    reports = [place(tmp_path, f"r{number}", b"uid%d\r\nU1\r\n" % number) for number in range(11)]
+    made = packed(reports)
+    ((name, content),) = made.files
+    assert (made.packing, name) == (Packing.ZIP, "failed.zip")
+    assert len(zipfile.ZipFile(io.BytesIO(content)).namelist()) == 11
+
+
+def test_of_a_report_that_is_too_large_as_a_zip_the_first_rows_are_attached(tmp_path: Path) -> None:
+    body = b"".join(b'U%d,"%s\r\n"\r\n' % (number, os.urandom(50).hex().encode()) for number in range(5000))
+    report = place(tmp_path, "big", b"uid,city\r\n" + body)
+    made = packed([report], largest=120_000)
+    ((name, content),) = made.files
+    assert (made.packing, name) == (Packing.FIRST_ROWS, "big.first-rows.failed.csv")
+    assert (b"uid,city\r\n" + body).startswith(content)
+    rows = report_rows(content)
+    assert 100 < len(rows) < 5000
+    assert made.note == (
+        f"Only the first {len(rows) - 1:,} rows are attached, because the reports are too large for a mail."
+        " Fetch the whole from the server: bak/big.failed.csv."
+    )
+    assert len(encode(build(mail_with([report]), ADDRESSES.admin, made))) <= 120_000
+
+
+def test_where_not_even_one_row_fits_the_report_is_named(tmp_path: Path) -> None:
+    report = place(tmp_path, "big", b"uid,city\r\nU1," + os.urandom(50_000).hex().encode() + b"\r\n")
+    made = packed([report], largest=20_000)
+    assert (made.packing, made.files) == (Packing.NOTHING, ())
+    assert "bak/big.failed.csv" in made.note
+
+
+@settings(max_examples=50, deadline=None)
+@given(content=st.binary(max_size=400))
+def test_an_attachment_is_encoded_as_the_standard_library_does_it(content: bytes) -> None:
+    from email import message_from_bytes  # noqa: PLC0415 - beside what it is compared with
+    from email.message import EmailMessage  # noqa: PLC0415
+    from email.policy import default  # noqa: PLC0415
+
+    mail = mail_with([])
+    wire = encode(
+        build(mail, ADDRESSES.admin, Packed(packing=Packing.FILES, files=(("a.csv", content), ("b.zip", b"z"))))
+    )
+    received = message_from_bytes(wire, policy=default)
+    assert isinstance(received, EmailMessage)
+    assert [part.get_payload(decode=True) for part in received.iter_attachments()] == [content, b"z"]
+    assert max(map(len, wire.split(b"\r\n"))) < 998
+    assert b"\n" not in wire.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize("megabytes", [7, 80])
+def test_a_report_of_80_mb_costs_64_mb_of_memory_at_most(tmp_path: Path, megabytes: int) -> None:
+    """In a process of its own, measured from before the report is looked at until the message is encoded."""
+    with (tmp_path / "big").open("wb") as file:
+        file.write(b"uid,city,import_error\r\n")
+        block = b"".join(b"U%d,%s,city is too long\r\n" % (n, os.urandom(20).hex().encode()) for n in range(10_000))
+        while file.tell() < megabytes * 1_000_000:
+            file.write(block)
+    program = f"""
+        import resource
+        from pathlib import Path
+        from notifier.packing import LARGEST, Packing, pack
+        from notifier.messages import build, encode
+        from notifier.model import Attachment, Report
+        from tests.mailing import NOTES
+        from tests.test_packing import mail_with
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        attachment = Attachment(claim_id="big", filename="big.failed.csv")
+        report = Report(attachment=attachment, places=(Path({str(tmp_path / "big")!r}),), in_bak="big.failed.csv")
+        mail = mail_with([report])
+        before = peak()
+        packed = pack(mail, [report], NOTES, largest=LARGEST, at_least=Packing.FILES)
+        message = build(mail, "admin@parking.example", packed)
+        assert message.files
+        assert len(encode(message)) <= LARGEST
+        print(peak() - before)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert int(done.stdout) <= 64 << 10

@@ -1,0 +1,135 @@
+"""The task that keeps an intake for each client: those whose folders are there, and those whose folders come."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from importer.model import shown_name
+from notifier.alerts import Alerts
+from notifier.model import AlertKind
+from watcher.folders import Found
+from watcher.intake import Intake
+
+FIND_SECONDS = 5.0
+"""How often the upload directory is looked at for new folders, and for what does not belong there."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    intake: Intake
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self) -> None:
+        self.ending.set()
+        self.intake.wake()
+
+
+class Clients:
+    """Keeps an intake for each client.
+
+    Args:
+        find: the clients that there are now; OSError where the upload directory cannot be read. Called in threads.
+        serve: makes the intake of a client that has come, with its directory.
+        alerts: the administrator's.
+
+    Attributes:
+        shared: keys of settings that several folders have; see `watcher.folders`.
+    """
+
+    def __init__(self, *, find: Callable[[], Found], serve: Callable[[str, Path], Intake], alerts: Alerts) -> None:
+        self._find = find
+        self._serve = serve
+        self._alerts = alerts
+        self._served: dict[str, _Served] = {}
+        self.shared: frozenset[str] = frozenset()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve every client until `stopping`, each at ticks of its own, which come at the same time."""
+        async with asyncio.TaskGroup() as tasks:
+            while not stopping.is_set():
+                for new in await self.look():
+                    tasks.create_task(new.intake.run(new.ending))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FIND_SECONDS):
+                        await stopping.wait()
+            for each in self._served.values():
+                each.end()
+
+    async def settle(
+        self, stopping: asyncio.Event, *, first: Callable[[asyncio.Event], Coroutine[None, None, None]]
+    ) -> None:
+        """Wait out the quiet time of what lies in the directories now, then have one tick for each client.
+
+        Args:
+            stopping: ends it early.
+            first: done between the clients are known and their directories are looked at: it may give files back.
+        """
+        served = await self.look()
+        await first(stopping)
+        async with asyncio.TaskGroup() as tasks:
+            for each in served:
+                tasks.create_task(each.intake.settle(stopping))
+
+    async def close(self) -> None:
+        """End every watch."""
+        for each in self._served.values():
+            await each.intake.close()
+
+    def tick(self) -> None:
+        """Have a tick at once."""
+        for each in self._served.values():
+            each.intake.tick()
+
+    def wake(self) -> None:
+        """There may be something to look at."""
+        for each in self._served.values():
+            each.intake.wake()
+
+    def release(self, client: str, names: list[str]) -> None:
+        """These files of a client were dealt with."""
+        if client in self._served:
+            self._served[client].intake.release(names)
+
+    async def look(self) -> list[_Served]:
+        """Begin to serve the clients that have come, and end with those that are gone; returns the former."""
+        found = await self._found()
+        if found is None:
+            return []
+        self.shared = found.shared
+        for client in self._served.keys() - found.clients.keys():
+            self._end(client)
+        new = found.clients.keys() - self._served.keys()
+        for client in sorted(new):
+            log.info("client_found", client=client, directory=str(found.clients[client]))
+            self._served[client] = _Served(self._serve(client, found.clients[client]))
+        return [self._served[client] for client in sorted(new)]
+
+    async def _found(self) -> Found | None:
+        """None where nothing is known: an upload directory without any folder may be one that is not mounted."""
+        try:
+            found = await asyncio.to_thread(self._find)
+        except OSError as error:
+            self._alerts.open(AlertKind.UPLOAD_DIRECTORY, detail=error.strerror or type(error).__name__)
+            return None
+        self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY)
+        self._tell(AlertKind.ODD_FILE, [shown_name(name) for name in found.odd[:10]])
+        self._tell(AlertKind.CLIENT_FOLDERS, [*found.complaints[:10]])
+        return found if found.clients or not self._served else None
+
+    def _tell(self, kind: AlertKind, about: list[str]) -> None:
+        if about:
+            self._alerts.open(kind, detail=", ".join(about))
+        else:
+            self._alerts.resolve(kind)
+
+    def _end(self, client: str) -> None:
+        log.warning("client_gone", client=client)
+        self._served.pop(client).end()
+        for kind in AlertKind:
+            self._alerts.resolve(kind, client)
