@@ -192,6 +192,15 @@ def test_a_missing_upload_directory_is_told_how_to_be_made(house: House) -> None
     assert is_broken(house.fault("upload directory"), "No such file or directory", "install -d")
 
 
+def test_of_client_folders_each_is_examined(house: House) -> None:
+    house.settings["client_folders"] = True
+    house.upload.chmod(0o755)
+    for name, mode_ in (("acme", 0o3770), ("bolt", 0o770)):
+        (house.upload / name).mkdir()
+        (house.upload / name).chmod(mode_)
+    assert is_warning(house.fault("upload directory"), f"{house.upload / 'bolt'} belongs to root", "chmod 3770")
+
+
 def test_an_upload_directory_of_somebody_else_is_told_whose_it_should_be(house: House) -> None:
     os.chown(house.upload, DAEMON, -1)
     found = rights(house.upload, 65534)

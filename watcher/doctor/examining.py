@@ -10,6 +10,7 @@ from notifier.smtp import Transport
 from watcher.clock import utc_now
 from watcher.doctor import database, directory, ftp_server, mail, service
 from watcher.doctor.findings import Finding, broken, ok, warning
+from watcher.folders import find
 from watcher.logs import place
 from watcher.settings import Settings, variable
 
@@ -46,10 +47,9 @@ def examined(
     around = around or directory.Surroundings()
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it would write between the findings
     yield ok(SETTINGS, f"all are understood; an import every {settings.interval_minutes} min")
-    max_bytes = settings.max_file_mb << 20
     parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         (service.NAME, lambda: service.examined(settings.state_dir, around.locks)),
-        (directory.NAME, lambda: directory.examined(settings.upload_dir, max_bytes=max_bytes, around=around)),
+        (directory.NAME, lambda: _directories(settings, around)),
         (CONFIGURATION, lambda: _ftp_server(settings)),
         (LOG, lambda: _log(settings.vsftpd_log)),
         (
@@ -70,6 +70,15 @@ def _guarded(name: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Fi
         yield broken(name, what, "mend what the error names; `dmesg` may tell more")
     except Exception as error:  # noqa: BLE001 - its text may hold customers' data, so only its place is told
         yield broken(name, f"a bug has ended this examination {place(error)}", "report it with this line")
+
+
+def _directories(settings: Settings, around: directory.Surroundings) -> Iterator[Finding]:
+    """The upload directory, or each client's folder in it."""
+    found: Iterable[Path] = [settings.upload_dir]
+    if settings.client_folders and settings.upload_dir.is_dir():
+        found = find(settings.upload_dir, ()).clients.values()
+    for each in found:
+        yield from directory.examined(each, max_bytes=settings.max_file_mb << 20, around=around)
 
 
 def _ftp_server(settings: Settings) -> Iterator[Finding]:
