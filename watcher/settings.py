@@ -236,7 +236,8 @@ class Settings(BaseSettings):
     clients: Annotated[Mapping[str, ClientSettings], NoDecode] = Field(
         default_factory=dict,
         description="a client's own setting instead of the common one; KEY is the name of its folder in capitals, with "
-        "everything but letters and digits as _. So too REPLY_TO_ADMIN_EMAIL, QUIET_SECONDS, LONG_QUIET_SECONDS, SFTP",
+        "everything but letters and digits as _. So too REPLY_TO_ADMIN_EMAIL, QUIET_SECONDS, LONG_QUIET_SECONDS, SFTP,"
+        " LANGUAGE",
     )
 
     @model_validator(mode="after")
