@@ -12,7 +12,7 @@ import pytest
 
 from importer.locking import is_in_locks
 from importer.model import NotTakenWhy
-from tests.rights import obeying_file_modes
+from tests.rights import mode, obeying_file_modes
 from watcher.evidence import look_at
 from watcher.model import Sighting
 
@@ -204,3 +204,8 @@ def test_a_file_in_a_directory_that_may_not_be_entered_is_unreadable(file: Path)
             assert look_at(file.parent, "a.csv") is NotTakenWhy.UNREADABLE
     finally:
         file.parent.chmod(0o700)
+
+
+def test_in_a_directory_that_may_not_be_searched_no_file_is_called_unreadable(file: Path) -> None:
+    with mode(file.parent, 0), obeying_file_modes():
+        assert look_at(file.parent, file.name) is NotTakenWhy.GONE

@@ -12,16 +12,23 @@ from watcher.model import Sighting
 _REPLACED = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR}
 """What open(2) says of a link, a socket or a device that has taken the file's name meanwhile."""
 
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES}
+"""What lstat(2) says of a file that has gone, or whose directory has, or may not be searched."""
+
 
 def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     """What is to be seen of a file now, or why it is none that could be imported.
 
     Nothing blocks: a FIFO or a device is never opened, and the file is opened just to ask for its locks. One that may
-    not be read is unreadable only when nobody writes into it any more, as its mode may be set at the end.
+    not be read is unreadable only when nobody writes into it any more, as its mode may be set at the end. In a
+    directory that may not be searched there is nothing, which is told of the directory.
     """
     path = directory / name
     try:
         status = path.lstat()
+    except OSError as error:
+        return NotTakenWhy.GONE if error.errno in _NOT_THERE else NotTakenWhy.UNREADABLE
+    try:
         if not is_plain(status):
             return NotTakenWhy.NOT_A_PLAIN_FILE
         is_locked = _is_locked(path, status)

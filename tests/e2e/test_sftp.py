@@ -68,6 +68,7 @@ def test_a_transfer_that_stalls_is_killed_and_resumed_is_imported_whole_and_once
     house: House, server: SftpServer, client: str
 ) -> None:
     whole = house.root / "whole.csv"
+    house.change(LONG_QUIET_SECONDS="8")  # longer than all that happens between
     with house.service() as service:
         with sftp.slow_sftp(server, whole, "students.csv", kilobits=SLOW_KILOBITS) as slow:
             service.wait_for_event("upload_seen", file="students.csv")
