@@ -197,15 +197,6 @@ def test_the_kernel_s_list_tells_write_locks_by_device_and_inode(
     assert is_in_locks(LOCKS, os.makedev(*device), inode) == is_locked
 
 
-def test_a_file_in_a_directory_that_may_not_be_entered_is_unreadable(file: Path) -> None:
-    file.parent.chmod(0)
-    try:
-        with obeying_file_modes():
-            assert look_at(file.parent, "a.csv") is NotTakenWhy.UNREADABLE
-    finally:
-        file.parent.chmod(0o700)
-
-
 def test_in_a_directory_that_may_not_be_searched_no_file_is_called_unreadable(file: Path) -> None:
     with mode(file.parent, 0), obeying_file_modes():
         assert look_at(file.parent, file.name) is NotTakenWhy.GONE

@@ -24,6 +24,8 @@ def test_the_doctor_finds_a_service_that_runs_and_leaves_it_alone(house: House) 
     house.upload.chmod(0o3770)
     house.change(VSFTPD_CONF="/nowhere.conf")
     with house.service() as service:
+        (house.upload / "first.csv").write_bytes(files.csv_of(files.good(2)))
+        imported_at_next_tick(service, "first.csv")  # so the tables are there
         code, states, said = doctor(house)
         assert code == 1
         assert states["warning"] <= {"account", "mail", "vsftpd configuration"}
@@ -34,6 +36,6 @@ def test_the_doctor_finds_a_service_that_runs_and_leaves_it_alone(house: House) 
         assert CANARY not in said
         (house.upload / "students.csv").write_bytes(files.csv_of(files.good(1)))
         imported_at_next_tick(service, "students.csv")
-        assert len(service.events("upload_seen")) == len(service.events("batch_started")) == 1
+        assert len(service.events("upload_seen")) == len(service.events("batch_started")) == 2
         assert not service.events("alert_opened")
     assert "no service runs on" in doctor(house)[2]
