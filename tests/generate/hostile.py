@@ -180,8 +180,8 @@ def _giants(megabytes: int) -> Iterator[tuple[str, str, Callable[[], Iterator[by
 
     def open_quote() -> Iterator[bytes]:
         yield head + f'{CELL}-2,OPSCOM,"{CELL},'.encode()
-        for start in range(megabytes):
-            rows = (f"{CELL}-{start}-{n},OPSCOM,{CELL},{CELL},\n" for n in range(20_000))
+        for start in range(min(megabytes, 100)):
+            rows = (f"{CELL}-{start}-{n},OPSCOM,{CELL},{CELL}{' ' * 160},\n" for n in range(5_000))
             yield "".join(rows).encode()
 
     def quotes() -> Iterator[bytes]:
