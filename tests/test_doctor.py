@@ -317,8 +317,8 @@ def test_a_database_whose_user_may_not_do_enough_is_told_with_the_script_that_me
     url = postgresql.url()
     engine = make_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("CREATE ROLE guest LOGIN"))
-    house.settings["database_url"] = make_url(url).set(username="guest").render_as_string(hide_password=False)
+        connection.execute(text("CREATE ROLE stranger LOGIN"))
+    house.settings["database_url"] = make_url(url).set(username="stranger").render_as_string(hide_password=False)
     assert is_broken(house.fault("database writing"), "permission denied", "deploy/postgresql.sql")
     migrate(engine, load_format(None))
     engine.dispose()
