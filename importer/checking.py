@@ -113,10 +113,6 @@ def _failures(examination: Examination, format_: Format) -> Iterator[dict[str, o
         yield from ({**row, "reasons": by_row[row["row"]]} for row in rows)
 
 
-def _warning(warning: Finding) -> dict[str, str | None]:
-    return {"code": warning.code, "column": warning.column, "message": warning.message}
-
-
 def _refusal(refusal: Refusal) -> dict[str, str]:
     return {"code": refusal.code, "message": refusal.message}
 
@@ -128,7 +124,7 @@ def _write_json(stream: TextIO, checked: Checked, failures: Iterator[dict[str, o
         "encoding": checked.encoding,
         "separator": checked.separator,
         **{name: asdict(checked.counts)[name] for name in ("records", "accepted", "failed", "blank")},
-        "warnings": [_warning(warning) for warning in checked.warnings],
+        "warnings": [warning.plain() for warning in checked.warnings],
         "refused": None if checked.refused is None else _refusal(checked.refused),
     }
     stream.write(json.dumps(facts, ensure_ascii=False)[:-1] + ', "failures": [')

@@ -19,6 +19,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -31,6 +32,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
     inspect,
     literal_column,
     or_,
@@ -295,6 +297,13 @@ def user_table(format_: Format) -> Table:
     for compared in unique_columns(format_).values():
         Index(f"uq_users_client_{compared}", table.c.client, table.c[compared], unique=True)
     return table
+
+
+def is_user(users: Table, format_: Format, client: str, key: str) -> ColumnElement[bool]:
+    """The client's user with this key; where it is an address, in any case."""
+    compared = unique_columns(format_)[format_.key]
+    value = key.lower() if compared == comparison_column(format_.key) else key
+    return and_(users.c.client == client, users.c[compared] == value)
 
 
 class UnusableDatabaseError(Exception):

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select, update
+from sqlalchemy import Connection, Engine, Table, delete, select, update
 
 from importer.archiving import BAK
 from importer.claiming import set_aside
-from importer.database import imports, mails, notices, user_table
+from importer.database import imports, is_user, mails, notices, user_table
 from importer.dialect import GZIP_MAGIC, marked_encoding
-from importer.format import Format, comparison_column, unique_columns
+from importer.engines import reading_engine
+from importer.format import Format, unique_columns
 from importer.renaming import fsync_directory
 
 _SEPARATORS = re.compile("[,;\t|]")
@@ -51,13 +52,13 @@ class Forgotten:
         return not (self.was_user or self.reports or self.files or self.mails or self.examples)
 
 
-def forget(
-    connection: Connection, format_: Format, client: str, directory: Path, key: str, *, with_files: bool
-) -> Forgotten:
-    """Remove a person, within the caller's transaction.
+def forget(engine: Engine, format_: Format, client: str, directory: Path, key: str, *, with_files: bool) -> Forgotten:
+    """Remove a person: first from files, which may take long and holds up nobody, then from the database.
+
+    When it is cut short, what the person is known by is still stored, and it can be done again.
 
     Args:
-        connection: of the service's database.
+        engine: of the service's database.
         format_: says what is unique.
         client: whose user it is.
         directory: the client's.
@@ -69,19 +70,22 @@ def forget(
         sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
     users = user_table(format_)
-    values, was_user = _user(connection, users, format_, client, key)
-    examples = _without_examples(connection, imports, imports.c.claim_id, client, values)
-    examples += _without_examples(connection, notices, notices.c.id, client, values)
-    connection.execute(delete(users).where(_is_user(users, format_, client, key)))
-    named = [number for number, text in _mails(connection, client) if _names(text, values)]
-    reports = [*_reports(connection, client, directory)]
+    with reading_engine(engine).begin() as connection:
+        values, was_user = _user(connection, users, format_, client, key)
+        reports = dict.fromkeys(_reports(connection, client, directory))
     changed = tuple(path.name for path in reports if _without_rows(path, values))
     files = [path for path in _files(directory) if path not in reports and _names_somebody(path, values)]
     if with_files:
-        connection.execute(delete(mails).where(mails.c.id.in_(named)))
         for path in files:
             path.unlink(missing_ok=True)
             fsync_directory(path.parent)
+    with engine.begin() as connection:
+        examples = _without_examples(connection, imports, imports.c.claim_id, client, values)
+        examples += _without_examples(connection, notices, notices.c.id, client, values)
+        connection.execute(delete(users).where(is_user(users, format_, client, key)))
+        named = [number for number, text in _mails(connection, client) if _names(text, values)]
+        if with_files:
+            connection.execute(delete(mails).where(mails.c.id.in_(named)))
     return Forgotten(
         was_user=was_user,
         reports=changed,
@@ -91,15 +95,9 @@ def forget(
     )
 
 
-def _is_user(users: Table, format_: Format, client: str, key: str) -> ColumnElement[bool]:
-    compared = unique_columns(format_)[format_.key]
-    value = key.lower() if compared == comparison_column(format_.key) else key
-    return and_(users.c.client == client, users.c[compared] == value)
-
-
 def _user(connection: Connection, users: Table, format_: Format, client: str, key: str) -> tuple[frozenset[str], bool]:
     """What the person is known by, without case, and whether there is such a user."""
-    query = select(*(users.c[name] for name in unique_columns(format_))).where(_is_user(users, format_, client, key))
+    query = select(*(users.c[name] for name in unique_columns(format_))).where(is_user(users, format_, client, key))
     row = connection.execute(query).one_or_none()
     return frozenset(value.casefold() for value in (key, *(row or ())) if value), row is not None
 

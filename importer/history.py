@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from importer.database import HAS_FAILURES, UnusableDatabaseError, imports, require_tables, user_table
+from importer.database import HAS_FAILURES, UnusableDatabaseError, imports, is_user, require_tables, user_table
 from importer.engines import read_only_engine, reading_engine, sqlite_file
-from importer.format import Format, comparison_column, unique_columns
+from importer.format import Format
 from importer.model import Counts, shown_name
 
 
@@ -185,15 +185,13 @@ def _imports_query(
 
 def _user_query(format_: Format, client: str, key: str) -> Select[tuple[Any, ...]]:
     users = user_table(format_)
-    compared = unique_columns(format_)[format_.key]
-    value = key.lower() if compared == comparison_column(format_.key) else key
     brought, changed = imports.alias("brought"), imports.alias("changed")
     ours = (users.c[name] for name in ("client", "created_at", "updated_at", "created_by", "updated_by"))
     return (
         select(*ours, *_labelled(brought), *_labelled(changed))
         .outerjoin_from(users, brought, brought.c.claim_id == users.c.created_by)
         .outerjoin(changed, changed.c.claim_id == users.c.updated_by)
-        .where(users.c.client == client, users.c[compared] == value)
+        .where(is_user(users, format_, client, key))
     )
 
 

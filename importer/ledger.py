@@ -15,7 +15,6 @@ from importer.model import (
     Audience,
     Claim,
     Counts,
-    Finding,
     Imported,
     Notice,
     NoticeKind,
@@ -92,15 +91,11 @@ def imported_values(done: Imported, copied: Copied, at: dt.datetime) -> Mapping[
     return entry_values(done.claim, "imported", copied, done.archive, at) | {
         **dataclasses.asdict(done.counts),
         "reasons": [dataclasses.asdict(reason) for reason in done.reasons],
-        "warnings": [_plain(warning) for warning in done.warnings],
+        "warnings": [warning.plain() for warning in done.warnings],
         "same_as": done.same_as,
         "seconds": done.seconds,
         "report": done.report,
     }
-
-
-def _plain(warning: Finding) -> dict[str, str | None]:
-    return {"code": warning.code, "column": warning.column, "message": warning.message}
 
 
 def notice_of(done: Imported) -> Notice:

@@ -41,6 +41,10 @@ class Finding:
     kind: str = field(default="", compare=False)
     facts: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
+    def plain(self) -> dict[str, str | None]:
+        """As JSON for programs and the ledger holds it, without what only other languages need."""
+        return {"code": self.code, "column": self.column, "message": self.message}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:

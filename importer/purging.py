@@ -28,8 +28,8 @@ def purge(engine: Engine, client: str, directory: Path, retention: Retention, no
     there = {path.name for path in bak.iterdir()} if bak.is_dir() and not bak.is_symlink() else set()
     removed = {"archive": 0, "report": 0}
     for kind, name in [*_old(engine, client, directory, retention, now)] if there else ():
-        if name in there and stat.S_ISREG((bak / name).lstat().st_mode):
-            with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
+            if name in there and stat.S_ISREG((bak / name).lstat().st_mode):
                 (bak / name).unlink()
                 removed[kind] += 1
     if any(removed.values()):

@@ -27,8 +27,7 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 
 
 def forgotten(site: Site, key: str, *, with_files: bool = False) -> Forgotten:
-    with site.engine.begin() as connection:
-        return forget(connection, PEOPLE, "acme", site.directory, key, with_files=with_files)
+    return forget(site.engine, PEOPLE, "acme", site.directory, key, with_files=with_files)
 
 
 def texts(site: Site) -> str:

@@ -19,7 +19,7 @@ from watcher.model import CLIENT
 from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG = 1, 2, 3, 69, 70
 DOCTOR_CODES = {"ok": 0, "warning": 1, "broken": 2}
@@ -276,14 +276,9 @@ def drop_mails(*, numbers: tuple[int, ...]) -> None:
 
 
 def _change_mails(change: Callable[..., list[int]], numbers: tuple[int, ...], what: str) -> None:
-    from importer.engines import make_engine  # noqa: PLC0415 - see history
-
     loaded, _ = _loaded()
-    with _history(loaded):
-        engine = make_engine(loaded.database)
-    with _database_errors(), engine.begin() as connection:
+    with _engine(loaded) as engine, engine.begin() as connection:
         changed = change(connection, numbers, now=utc_now())
-    engine.dispose()
     for number in changed:
         click.echo(f"mail {number} is {what}")
     left = [str(number) for number in numbers if number not in changed]
@@ -328,16 +323,12 @@ def forget(*, key: str, client: str, files: bool) -> None:
 
     Exit codes: 0 done, 1 nothing was known, 3 wrong usage or settings or no usable database, 69 database out.
     """
-    from importer.engines import make_engine  # noqa: PLC0415 - see history
-    from importer.forgetting import forget as remove  # noqa: PLC0415
+    from importer.forgetting import forget as remove  # noqa: PLC0415 - see history
 
     loaded, format_ = _loaded()
     directory = _directory_of(loaded, client)
-    with _history(loaded, format_):
-        engine = make_engine(loaded.database)
-    with _database_errors(), engine.begin() as connection:
-        found = remove(connection, format_, client, directory, key, with_files=files)
-    engine.dispose()
+    with _engine(loaded, format_) as engine:
+        found = remove(engine, format_, client, directory, key, with_files=files)
     if found.is_nothing:
         _fail("nobody is known by that key", SOME_FAILED)
     done = "removed" if files else "names the person and stays; --files removes it"
@@ -454,6 +445,20 @@ def _history(settings: Settings, format_: Format | None = None) -> Iterator["Con
 
     with _database_errors(), open_history(settings.database, format_) as connection:
         yield connection
+
+
+@contextmanager
+def _engine(settings: Settings, format_: Format | None = None) -> Iterator["Engine"]:
+    """The service's database to be changed, or the end with why that is not possible."""
+    from importer.engines import make_engine  # noqa: PLC0415 - see history
+
+    with _history(settings, format_):
+        engine = make_engine(settings.database)
+    try:
+        with _database_errors():
+            yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
