@@ -4,13 +4,14 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 _F_OFD_GETLK = 36
 _NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _FLOCK = "@hhqqi4x"
 """struct flock on 64-bit Linux: type, whence, start, length, pid."""
-_PROC_LOCKS = Path("/proc/locks")
+PROC_LOCKS = Path("/proc/locks")
 
 
 def is_being_written(descriptor: int) -> bool | None:
@@ -41,15 +42,20 @@ def seems_being_written(status: os.stat_result) -> bool | None:
     Raises:
         OSError: there is no such list.
     """
-    return is_in_locks(_PROC_LOCKS.read_text(), status.st_dev, status.st_ino) or None
+    return is_in_locks(PROC_LOCKS.read_text(), status.st_dev, status.st_ino) or None
 
 
 def is_in_locks(locks: str, device: int, inode: int) -> bool:
-    """Whether the text of /proc/locks tells of a write lock of fcntl(2) on a file. Source: proc_locks(5)."""
+    """Whether the text of /proc/locks tells of a write lock of fcntl(2) on a file."""
+    return any(lock[1] in {"POSIX", "OFDLCK"} and lock[3] == "WRITE" for lock in locks_on(locks, device, inode))
+
+
+def locks_on(locks: str, device: int, inode: int) -> Iterator[list[str]]:
+    """The fields of the lines of /proc/locks that tell of locks held on a file. Source: proc_locks(5).
+
+    They are like `1: POSIX ADVISORY WRITE 4711 fe:01:131 0 EOF`; who still waits for a lock has `->` before POSIX.
+    """
     file = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
-    return any(_is_write_lock(line.split(), file) for line in locks.splitlines())
-
-
-def _is_write_lock(fields: list[str], file: str) -> bool:
-    """Of `1: POSIX ADVISORY WRITE 4711 fe:01:131 0 EOF`; somebody who still waits for a lock has `->` before POSIX."""
-    return len(fields) == 8 and fields[1] in {"POSIX", "OFDLCK"} and fields[3] == "WRITE" and fields[5] == file
+    for fields in map(str.split, locks.splitlines()):
+        if len(fields) == 8 and fields[5] == file:
+            yield fields

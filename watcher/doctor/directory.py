@@ -21,7 +21,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
 from importer.archiving import BAK
 from importer.claiming import WORK_DIRECTORY, is_plain
-from importer.locking import is_in_locks
+from importer.locking import PROC_LOCKS, is_in_locks
 from importer.renaming import fsync_directory, rename_noreplace
 from watcher.doctor.findings import Finding, broken, ok, warning
 from watcher.mounts import file_system, hears_other_hosts
@@ -36,7 +36,6 @@ EVENTS = "inotify"
 NEWEST = "newest upload"
 ROOM = "room for imports"
 
-LOCKS = Path("/proc/locks")
 INOTIFY_LIMITS = Path("/proc/sys/fs/inotify")
 
 _RIGHT_MODE = 0o3770
@@ -49,7 +48,7 @@ class Surroundings:
     """Where the kernel tells what it knows; tests put their own texts there."""
 
     mountinfo: Path = MOUNTINFO
-    locks: Path = LOCKS
+    locks: Path = PROC_LOCKS
     inotify: Path = INOTIFY_LIMITS
 
 

@@ -5,6 +5,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+from importer.locking import locks_on
 from watcher.doctor.findings import Finding, broken, ok, warning
 from watcher.instance import LOCK_FILE
 
@@ -57,8 +58,7 @@ def running(state_dir: Path, locks: Path) -> Finding:
         return stopped
     except OSError as error:
         return warning(NAME, f"whether it runs is not known: {error.strerror}", f"check {error.filename}")
-    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    for fields in map(str.split, text.splitlines()):
-        if len(fields) == 8 and fields[1] == "FLOCK" and fields[5] == file:
-            return ok(NAME, f"it runs as process {fields[4]}; a second `userdrop run` is refused with exit code 75")
+    for lock in locks_on(text, status.st_dev, status.st_ino):
+        if lock[1] == "FLOCK":
+            return ok(NAME, f"it runs as process {lock[4]}; a second `userdrop run` is refused with exit code 75")
     return stopped
