@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, update
+from sqlalchemy import update
 
 from importer.database import mails, migrate
 from importer.engines import make_engine
@@ -399,11 +399,8 @@ def test_who_may_not_read_the_tables_is_told_so(userdrop: Userdrop, postgresql: 
     url = postgresql.url()
     engine = make_engine(url)
     migrate(engine, BUILT_IN)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE guest LOGIN")
     engine.dispose()
-    guest = make_url(url).set(username="guest").render_as_string(hide_password=False)
-    ended = userdrop("history", DATABASE_URL=guest)
+    ended = userdrop("history", DATABASE_URL=postgresql.as_stranger(url))
     assert (ended.code, ended.err) == (3, "userdrop: the database's user may not read the tables\n")
 
 

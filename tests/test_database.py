@@ -72,10 +72,8 @@ def test_a_database_that_cannot_hold_every_text_is_refused(plain: Engine) -> Non
     latin.dispose()
 
 
-def test_a_user_without_the_right_to_make_tables_is_told_so(plain: Engine) -> None:
-    with plain.begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE stranger LOGIN")
-    stranger = make_engine(plain.url.set(username="stranger").render_as_string(hide_password=False))
+def test_a_user_without_the_right_to_make_tables_is_told_so(plain: Engine, postgresql: PostgresqlServer) -> None:
+    stranger = make_engine(postgresql.as_stranger(plain.url))
     with pytest.raises(UnusableDatabaseError, match="may not make or change tables"):
         migrate(stranger, parse_format(PLAIN))
     stranger.dispose()

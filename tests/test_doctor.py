@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from sqlalchemy import make_url, text
 
 from importer.database import migrate
 from importer.engines import make_engine
@@ -315,11 +314,9 @@ def test_a_database_whose_user_may_not_do_enough_is_told_with_the_script_that_me
     house: House, postgresql: PostgresqlServer
 ) -> None:
     url = postgresql.url()
-    engine = make_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE ROLE stranger LOGIN"))
-    house.settings["database_url"] = make_url(url).set(username="stranger").render_as_string(hide_password=False)
+    house.settings["database_url"] = postgresql.as_stranger(url)
     assert is_broken(house.fault("database writing"), "permission denied", "deploy/postgresql.sql")
+    engine = make_engine(url)
     migrate(engine, load_format(None))
     engine.dispose()
     assert is_broken(house.fault("database"), "permission denied", "deploy/postgresql.sql")

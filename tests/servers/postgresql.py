@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from tests.servers import processes
 from tests.servers.tools import environment, run, unavailable, wait_until
@@ -74,11 +74,20 @@ class PostgresqlServer:
     def url(self) -> str:
         """Make a database and return its URL."""
         name = f"test{next(self._numbers)}"
+        self._create(f"DATABASE {name}")
+        return self._url(name).render_as_string(hide_password=False)
+
+    def as_stranger(self, url: URL | str) -> str:
+        """Make a user without any rights and return the URL of the same database for it; roles are the server's."""
+        name = f"stranger{next(self._numbers)}"
+        self._create(f"ROLE {name} LOGIN")
+        return make_url(url).set(username=name).render_as_string(hide_password=False)
+
+    def _create(self, what: str) -> None:
         admin = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE {what}"))
         admin.dispose()
-        return self._url(name).render_as_string(hide_password=False)
 
     def run_script(self, script: Path) -> None:
         """Have psql run a file as the administrator does.
