@@ -9,7 +9,8 @@ import polars as pl
 from sqlalchemy import Connection, Select, Table, and_, select
 
 from importer.format import CLEAR, Format, unique_columns
-from importer.staging import Staging, fetched
+from importer.repeats import fetched
+from importer.staging import Staging
 from importer.uniqueness import Late
 
 

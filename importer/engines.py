@@ -5,13 +5,14 @@ The URL alone chooses the database: `sqlite:///…` or `postgresql+psycopg://…
 
 import datetime as dt
 import errno
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import quote, unquote, urlsplit
 
-from sqlalchemy import Column, Connection, Engine, Index, String, Table, create_engine, event, make_url, text
+from sqlalchemy import Column, Connection, Engine, Index, Select, String, Table, create_engine, event, make_url, text
+from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -22,6 +23,7 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004 - no connection was free
 )
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateTable, DropTable
 
 DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 """What a database URL may begin with."""
@@ -33,6 +35,7 @@ _CONNECT_SECONDS = 10
 _CACHE_KB = 64 << 10
 """Of SQLite's pages, as far as they are needed: an import touches the indexes of all users again and again."""
 _COPIED_ROWS = 20_000
+_FETCHED_ROWS = 20_000
 _INSERTED_ROWS = 2_000
 _FAULTS_OF_ONE_FILE = {
     *(errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW),
@@ -309,6 +312,37 @@ def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
         yield
     except driver as error:
         raise DBAPIError.instance(statement, None, error, driver, dialect=connection.dialect) from error
+
+
+def make(connection: Connection, table: Table) -> None:
+    """Make a temporary table, empty whether it is there or not."""
+    connection.execute(DropTable(table, if_exists=True))
+    connection.execute(CreateTable(table))
+
+
+def fetched_parts(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Sequence[Any]]]:
+    """What a query finds, as the driver gives it, in parts that fit into memory.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database failed.
+    """
+    compiled = query.compile(dialect=connection.dialect)
+    # Past SQLAlchemy, whose rows cost more than the query does; its parts of a SQLite query are single rows.
+    with _driver_errors(connection, compiled.string), closing(_streaming_cursor(connection)) as cursor:
+        cursor.execute(compiled.string, _parameters(compiled))
+        while rows := cursor.fetchmany(_FETCHED_ROWS):
+            yield rows
+
+
+def _streaming_cursor(connection: Connection) -> Any:  # noqa: ANN401 - of either driver
+    """One that does not take all rows into memory; psycopg's plain ones do."""
+    name = ["userdrop"] if connection.dialect.name == "postgresql" else []
+    return connection.connection.cursor(*name)
+
+
+def _parameters(compiled: Compiled) -> Any:  # noqa: ANN401 - by position or by name, as the driver wants them
+    names = getattr(compiled, "positiontup", None)
+    return compiled.params if names is None else [compiled.params[name] for name in names]
 
 
 def plain_text(connection: Connection, column: Column[Any], value: object) -> str:

@@ -85,14 +85,11 @@ class Examination:
         self._late: list[Late] = []
         self._late_rows = pl.DataFrame(schema={"row": pl.Int64})
         self._validator = validator
+        self._spool_directory = spool_directory
         self._unsplit = _unsplit_line(header)
         self._resources = ExitStack()
-        self._failed, self._reasons = (
-            self._resources.enter_context(_spool(spool_directory, name)) for name in ("failed", "reasons")
-        )
-        self._accepted: Spool | None = None
-        if keep_accepted:
-            self._accepted = self._resources.enter_context(_spool(spool_directory, "accepted"))
+        self._failed, self._reasons = self.spool("failed"), self.spool("reasons")
+        self._accepted = self.spool("accepted") if keep_accepted else None
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +114,10 @@ class Examination:
     def last_row(self) -> int:
         """The last record's number; the header's is 1."""
         return self._records + 1
+
+    def spool(self, name: str) -> Spool:
+        """A new place for frames, which lasts as long as the examination."""
+        return self._resources.enter_context(_spool(self._spool_directory, name))
 
     def add(self, block: Block) -> pl.DataFrame:
         """Judge one block; returns its accepted rows."""

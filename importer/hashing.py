@@ -27,5 +27,6 @@ def feed_hashes(rows: pl.DataFrame, format_: Format) -> pl.Series:
     given = json.dumps([_SCHEME, *([name, format_.defaults.get(name)] for name in names)])
     start = pl.lit(blake2b(given.encode(), digest_size=_BYTES).hexdigest())
     text = pl.concat_str(start, pl.col(names).fill_null(_EMPTY), separator=_BETWEEN)
-    digests = [blake2b(row.encode(), digest_size=_BYTES).digest() for row in rows.select(text).to_series().to_list()]
+    given_bytes = rows.select(text.cast(pl.Binary)).to_series().to_list()
+    digests = [blake2b(row, digest_size=_BYTES).digest() for row in given_bytes]
     return pl.Series("feed_hash", digests, pl.Binary).bin.encode("base64")

@@ -27,10 +27,11 @@ from sqlalchemy import (
     update,
 )
 
-from importer.engines import load, loaded, plain_text
+from importer.engines import load, loaded, make, plain_text
 from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim, Counts
-from importer.staging import BROUGHT_BY, Staging, changes_table, make
+from importer.repeats import MANY_ROWS
+from importer.staging import BROUGHT_BY, Staging, changes_table
 
 _BROUGHT = ("created_by", "updated_by")
 
@@ -157,6 +158,8 @@ class Merge:
                 inserted.update(new["created_by"].to_list())
             else:
                 inserted[self._claim.id] += new.height
+        if inserted.total() >= MANY_ROWS:
+            loaded(connection, self._users)  # or the next import meets a planner that knows of no users yet
         return inserted
 
     def _differs(self, name: str) -> ColumnElement[bool]:

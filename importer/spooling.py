@@ -39,6 +39,12 @@ class Spool:
         self._file.seek(0, io.SEEK_END)
         self._sizes.append(self._file.write(stream.getbuffer()))
 
+    def clear(self) -> None:
+        """Let go of all frames."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._sizes.clear()
+
     def frames(self) -> Iterator[pl.DataFrame]:
         """Every frame, from the first; may be called again and again."""
         offset = 0

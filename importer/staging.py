@@ -19,17 +19,16 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.schema import CreateTable, DropTable
 
 from importer.database import imports
-from importer.engines import load, loaded, staging
+from importer.engines import load, loaded, make, staging
 from importer.format import Format, unique_columns
 from importer.hashing import feed_hashes
+from importer.repeats import fetched, news
+from importer.spooling import Spool
 
 BROUGHT_BY = "brought by"
 """The column with the claim of each row, where rows of several files are merged; no format has such a name."""
-
-_FETCHED_ROWS = 20_000
 
 
 class Accepted(Protocol):
@@ -44,12 +43,17 @@ class Accepted(Protocol):
         """The rows as `Verdict.accepted` has them, perhaps with BROUGHT_BY; `row` is unique."""
         ...
 
+    def spool(self, name: str) -> Spool:
+        """A new place for frames, which lasts as long as the rows."""
+        ...
+
 
 class Staging:
     """The rows that have something to say: their keys and unique values, in the temporary table `table`.
 
     A row that repeats what the feed last gave for its user is left out (unless asked for), and it costs no more than
-    its key and its hash. Where a client has no users yet every row makes one, and nothing needs to be staged.
+    its hash. The others wait in a spool, so that rows are hashed once. Where a client has no users yet every row makes
+    one, and nothing needs to be staged.
 
     Attributes:
         columns: what the rows hold, comparison keys included; none where no row was accepted.
@@ -71,7 +75,8 @@ class Staging:
         self._users = users
         self._client = client
         self._skips_unchanged = skips_unchanged
-        self._is_staged = np.zeros(rows.last_row + 1, np.bool_)
+        self._chosen: Spool | None = None
+        self._fallen = self._flags(pl.Series(dtype=pl.Int64))
         self._imports_seen = 0
 
     def fill_early(self, connection: Connection) -> None:
@@ -100,25 +105,30 @@ class Staging:
         is_there = select(literal(1)).where(self._users.c.client == self._client).limit(1)
         if not self.columns or connection.execute(is_there).first() is None:
             return
-        if self._skips_unchanged:
-            self._is_staged = self._changed_rows(connection)
-        else:
-            self._is_staged[:] = True
+        chosen = self._empty_spool()
         make(connection, self.table)
-        accepted = staged = 0
-        for frame, chosen in self._chosen(self._is_staged):
-            accepted += frame.height
-            staged += chosen.height
-            if chosen.height:
-                load(connection, self.table, chosen.select(self.table.c.keys()))
+        for rows in self._without_repeats(connection):
+            chosen.append(rows)
+            load(connection, self.table, rows.select(self.table.c.keys()))
         loaded(connection, self.table, self.compared)
-        self.skipped = accepted - staged
         self.is_empty = False
+
+    def _without_repeats(self, connection: Connection) -> Iterator[pl.DataFrame]:
+        """The rows that do not repeat what the feed last gave, with their hashes; the others are counted."""
+        has_news = None
+        if self._skips_unchanged:
+            has_news = news(connection, self._users, self._client, self.compared, self.rows.last_row)
+        for frame in self._hashed():
+            rows = frame if has_news is None else frame.filter(has_news(frame))
+            self.skipped += frame.height - rows.height
+            if rows.height:
+                yield rows
 
     def take_out(self, connection: Connection, rows: pl.Series) -> None:
         """Leave rows out that fail after all."""
         if rows.is_empty():
             return
+        self._fallen |= self._flags(rows)
         fallen = _table("fallen", [_row_column()])
         make(connection, fallen)
         load(connection, fallen, rows.to_frame("row"))
@@ -134,52 +144,36 @@ class Staging:
 
     def of_users(self, stored: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Those rows in full, with the user's id and the hash."""
-        is_stored = self._flags(stored["row"])
-        for frame in self._selected(is_stored):
-            yield self._hashed(frame).join(stored, on="row")
+        for frame in self._flagged(self._flags(stored["row"])):
+            yield frame.join(stored, on="row")
 
     def of_nobody(self, stored: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The rows in full whose users are not there, with the hash."""
-        is_new = ~self._flags(stored["row"])
-        if not self.is_empty:
-            is_new &= self._is_staged
-        for frame in self._selected(is_new):
-            yield self._hashed(frame)
+        return self._flagged(~(self._flags(stored["row"]) | self._fallen))
 
-    def _changed_rows(self, connection: Connection) -> Any:  # noqa: ANN401 - numpy's array of booleans
-        """Flags of the rows that do not repeat what the feed last gave."""
-        given = _table("given", [Column("row", Integer), Column(self.compared, Text), Column("feed_hash", Text)])
-        make(connection, given)
-        for frame in self.rows.accepted():
-            if frame.height:
-                load(connection, given, self._hashed(frame).select("row", self.compared, "feed_hash"))
-        loaded(connection, given)
-        users = self._users
-        repeated = (
-            select(literal(1))
-            .where(users.c.client == self._client, users.c[self.compared] == given.c[self.compared])
-            .where(users.c.feed_hash == given.c.feed_hash)
-        )
-        changed = fetched(connection, select(given.c.row).where(~repeated.exists()))["row"]
-        connection.execute(DropTable(given))
-        return self._flags(changed)
+    def _flagged(self, flags: Any) -> Iterator[pl.DataFrame]:  # noqa: ANN401 - as _flags
+        frames = self._hashed() if self.is_empty or self._chosen is None else self._chosen.frames()
+        for frame in frames:
+            rows = frame.filter(pl.Series(flags[frame["row"].to_numpy()]))
+            if rows.height:
+                yield rows
 
-    def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(feed_hashes(frame, self._format))
-
-    def _flags(self, rows: pl.Series) -> Any:  # noqa: ANN401 - as _changed_rows
-        flags = np.zeros_like(self._is_staged)
+    def _flags(self, rows: pl.Series) -> Any:  # noqa: ANN401 - numpy's array of booleans
+        """A flag for each row of the file."""
+        flags = np.zeros(self.rows.last_row + 1, np.bool_)
         flags[rows.to_numpy()] = True
         return flags
 
-    def _selected(self, flags: Any) -> Iterator[pl.DataFrame]:  # noqa: ANN401 - as _changed_rows
-        for _, chosen in self._chosen(flags):
-            if chosen.height:
-                yield chosen
-
-    def _chosen(self, flags: Any) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:  # noqa: ANN401 - as _changed_rows
+    def _hashed(self) -> Iterator[pl.DataFrame]:
         for frame in self.rows.accepted():
-            yield frame, frame.drop("line").filter(pl.Series(flags[frame["row"].to_numpy()]))
+            if frame.height:
+                yield frame.drop("line").with_columns(feed_hashes(frame, self._format))
+
+    def _empty_spool(self) -> Spool:
+        if self._chosen is None:
+            self._chosen = self.rows.spool("staged")
+        self._chosen.clear()
+        return self._chosen
 
 
 def changes_table(staged: Staging) -> Table:
@@ -187,20 +181,6 @@ def changes_table(staged: Staging) -> Table:
     brought_by = [BROUGHT_BY] if staged.is_of_several else []
     texts = [Column(name, Text) for name in (*staged.columns, *brought_by, "feed_hash")]
     return _table("changes", [_row_column(), Column("id", BigInteger), *texts])
-
-
-def make(connection: Connection, table: Table) -> None:
-    """Make a temporary table, empty whether it is there or not."""
-    connection.execute(DropTable(table, if_exists=True))
-    connection.execute(CreateTable(table))
-
-
-def fetched(connection: Connection, query: Any) -> pl.DataFrame:  # noqa: ANN401 - a select of any integers
-    """A query's integers, sorted by the first column, `row`."""
-    schema = dict.fromkeys(query.selected_columns.keys(), pl.Int64)
-    parts = connection.execute(query.execution_options(yield_per=_FETCHED_ROWS)).partitions()
-    frames = [pl.DataFrame([tuple(row) for row in part], schema=schema, orient="row") for part in parts]
-    return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("row")
 
 
 def _table(name: str, columns: list[Column[Any]]) -> Table:

@@ -19,6 +19,7 @@ from importer.header import Header, match_header
 from importer.model import FileRefused, Finding
 from importer.parsing import Shape, plain_frame
 from importer.reading import Plain
+from importer.spooling import Spool
 from importer.staging import BROUGHT_BY
 from importer.validating import Validator
 
@@ -58,6 +59,10 @@ class Joined:
     def accepted(self) -> Iterator[pl.DataFrame]:
         """All of them."""
         yield self._frame
+
+    def spool(self, name: str) -> Spool:  # noqa: ARG002 - memory needs no names
+        """A place in memory, which files that are read together do not outgrow."""
+        return Spool(None)
 
 
 def read_together(sources: Sequence[Source], format_: Format, *, today: dt.date) -> list[PlainFile | None]:

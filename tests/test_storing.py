@@ -35,6 +35,7 @@ from importer.format_file import load_format, parse_format
 from importer.ledger import entry_values, write_entry
 from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
 from importer.reasons import refusal
+from importer.repeats import MANY_ROWS
 from importer.storing import Store
 from tests.importing import NOW, PEOPLE, examined, messages, rows_of
 from tests.servers.postgresql import PostgresqlServer
@@ -427,6 +428,37 @@ def test_what_another_importer_stores_while_a_file_is_staged_is_no_longer_repeat
     done = db.load("uid,city\nU1,Hull\nU2,Hull\nU3,Hull\n", claim=second)
     assert merged(done.counts) == (0, 1, 2)
     assert db.users("city") == dict.fromkeys(("U1", "U2", "U3"), ("Hull",))
+
+
+def roster(rows: int, *, of: dict[int, str] | None = None) -> str:
+    """A file of so many users, who live in Hull unless it says something else of them."""
+    cities = of or {}
+    return "uid,city\n" + "".join(f"U{number},{cities.get(number, 'Hull')}\n" for number in range(rows))
+
+
+def test_a_roster_of_many_rows_is_compared_as_a_small_file_is(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    many = MANY_ROWS + 5
+    assert merged(db.load(roster(many)).counts) == (many, 0, 0)
+    assert merged(db.load(roster(many + 2, of={3: "Ottawa", many - 1: "Ottawa"})).counts) == (2, 2, many - 2)
+    assert merged(db.load("uid,city\nU3,Hull\nU4,Hull\n").counts) == (0, 1, 1)
+    users = db.users("city")
+    assert (users["U3"], users[f"U{many - 1}"], users["U4"]) == (("Hull",), ("Ottawa",), ("Hull",))
+
+
+def test_many_rows_meet_the_users_of_their_own_client_only(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    db.load(roster(MANY_ROWS), client="other")
+    db.load("uid,city\nU0,Hull\n")
+    assert merged(db.load(roster(MANY_ROWS)).counts) == (MANY_ROWS - 1, 0, 1)
+
+
+def test_every_row_of_a_large_file_may_be_a_change(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    many = 2 * MANY_ROWS
+    db.load(roster(many))
+    assert merged(db.load(roster(many, of=dict.fromkeys(range(many), "Ottawa"))).counts) == (0, many, 0)
+    assert {*db.users("city").values()} == {("Ottawa",)}
 
 
 def test_users_that_come_while_a_first_file_is_read_are_seen(tmp_path: Path, engine: Engine) -> None:
