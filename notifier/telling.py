@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from importer.model import Counts, Notice, NoticeKind, ReasonCount
 from importer.reasons import refusal_in, warning_in
@@ -131,9 +132,10 @@ class Telling:
             ),
             NoticeKind.QUARANTINED: say(
                 "{name} was set aside and not imported, because reading it ended the importing process again and"
-                " again. It is kept in .quarantine/{claim}.",
+                " again. It is kept in .quarantine/{claim}; `{command}` has it tried again.",
                 name=name,
                 claim=safe_text(notice.claim_id or "", 60),
+                command=_retry(notice),
             ),
         }[notice.kind]
 
@@ -209,6 +211,12 @@ def _split(notices: Sequence[Notice]) -> tuple[list[Notice], list[Notice]]:
     """Files that were read, and files of which nothing was imported."""
     read = [notice for notice in notices if notice.kind is NoticeKind.IMPORTED]
     return read, [notice for notice in notices if notice.kind is not NoticeKind.IMPORTED]
+
+
+def _retry(notice: Notice) -> str:
+    """The command for the administrator, who alone is told of files in quarantine."""
+    client, claim = (quote(safe_text(given, 80)) for given in (notice.client, notice.claim_id or ""))
+    return f"userdrop retry --client {client} {claim}"
 
 
 def _failed_rows(notices: Sequence[Notice]) -> int:

@@ -207,6 +207,14 @@ def test_no_letter_names_a_command_that_is_not_there() -> None:
         assert "userdrop status" not in letter.text + letter.html
 
 
+def test_the_admin_is_told_how_a_file_comes_out_of_quarantine() -> None:
+    set_aside = dataclasses.replace(
+        refused(audience=Audience.ADMIN), kind=NoticeKind.QUARANTINED, refusal=None, client="city hall"
+    )
+    text = LETTERS.to_admin([set_aside], None).text
+    assert f"`userdrop retry --client 'city hall' {set_aside.claim_id}` has it tried again." in text
+
+
 def test_the_cure_for_an_upload_directory_is_what_the_service_needs() -> None:
     text = ALERT_TEXTS[AlertKind.UPLOAD_DIRECTORY]
     assert "3770" in text.cure
