@@ -51,6 +51,8 @@ COMMANDS = [
     "history",
     "user",
     "retry",
+    "reimport",
+    "now",
     "forget",
     "columns",
     "tables",
@@ -289,6 +291,34 @@ def test_of_several_files_with_a_name_one_is_put_back_by_its_claim(userdrop: Use
     ended = userdrop("retry", "c1", UPLOAD_DIR=tmp_path)
     assert (ended.code, "a newer people.csv waits" in ended.err) == (1, True)
     assert (tmp_path / ".quarantine" / "c1" / "people.csv").exists()
+
+
+# dropped again; ticks that are asked for
+
+
+def test_an_archived_file_is_dropped_again_by_either_name(userdrop: Userdrop, tmp_path: Path) -> None:
+    bak = tmp_path / "bak"
+    bak.mkdir()
+    (bak / "people.20260301T143301Z.csv").write_bytes(b"old")
+    (bak / "people.20260302T143301Z.csv").write_bytes(b"new")
+    (bak / "people.20260302T143301Z.failed.csv").write_bytes(b"failed")
+    ended = userdrop("reimport", "people.csv", UPLOAD_DIR=tmp_path)
+    assert (ended.code, ended.out) == (
+        0,
+        "people.20260302T143301Z.csv lies in the upload directory again, as people.csv\n",
+    )
+    assert (tmp_path / "people.csv").read_bytes() == b"new"
+    ended = userdrop("reimport", "people.20260301T143301Z.csv", UPLOAD_DIR=tmp_path)
+    assert (ended.code, "waits" in ended.err) == (1, True)
+    assert (tmp_path / "people.csv").read_bytes() == b"new"
+    assert userdrop("reimport", "nobody.csv", UPLOAD_DIR=tmp_path).err == "userdrop: there is no nobody.csv in bak\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["people.csv"]
+
+
+def test_without_a_service_nothing_is_imported_now(userdrop: Userdrop, tmp_path: Path) -> None:
+    (tmp_path / "userdrop.lock").write_text(str(os.getpid()))
+    ended = userdrop("now", STATE_DIR=tmp_path)
+    assert (ended.code, "no userdrop runs" in ended.err) == (1, True)
 
 
 # forget

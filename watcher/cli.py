@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -309,6 +310,47 @@ def retry(*, file: str, client: str) -> None:
     except FileExistsError:
         _fail(f"a newer {shown_name(lying[0].path.name)} waits to be imported; try again later", SOME_FAILED)
     click.echo(f"{shown_name(lying[0].path.name)} lies in the upload directory again")
+
+
+@userdrop.command()
+@click.argument("file")
+@_CLIENT
+def reimport(*, file: str, client: str) -> None:
+    """Drop a FILE of bak again as a new upload: its name there, or the one it was uploaded by for its last archive.
+
+    Exit codes: 0 done, 1 there is no such file or an upload of that name waits, 3 wrong usage or settings.
+    """
+    from importer.reimporting import reimport as drop_again  # noqa: PLC0415 - see history
+
+    loaded, _ = _loaded()
+    try:
+        archived, name = drop_again(_directory_of(loaded, client), file)
+    except FileNotFoundError:
+        _fail(f"there is no {shown_name(file)} in bak", SOME_FAILED)
+    except FileExistsError:
+        _fail(f"an upload of the name of {shown_name(file)} waits; try again when it is imported", SOME_FAILED)
+    click.echo(f"{shown_name(archived)} lies in the upload directory again, as {shown_name(name)}")
+
+
+@userdrop.command()
+def now() -> None:
+    """Have the running service look and import at once, as at a tick.
+
+    Exit codes: 0 done, 1 no service runs, 3 wrong usage or settings.
+    """
+    from watcher.instance import running_process  # noqa: PLC0415 - see history
+
+    loaded, _ = _loaded()
+    process = running_process(loaded.state_dir)
+    if process is None:
+        _fail(
+            f"no userdrop runs with the state directory {loaded.state_dir}: start it with `userdrop run`", SOME_FAILED
+        )
+    try:
+        os.kill(process, signal.SIGUSR1)
+    except PermissionError:
+        _fail(f"userdrop runs as process {process} of another user: ask as that user or as root", USAGE)
+    click.echo(f"userdrop, process {process}, imports now what is complete; see `userdrop history`")
 
 
 @userdrop.command()

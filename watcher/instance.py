@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from importer.engines import sqlite_file
+from importer.locking import PROC_LOCKS, locks_on
 
 LOCK_FILE = "userdrop.lock"
 """In the state directory; its content is the number of the process that last locked it."""
@@ -69,6 +70,22 @@ def _locked(path: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def running_process(state_dir: Path) -> int | None:
+    """The service that holds the state directory; None where none does, or none that this process can see.
+
+    The kernel's list is asked, since trying the lock would keep a service that starts just now from it.
+
+    Raises:
+        OSError: the state directory or that list may not be read.
+    """
+    try:
+        status = (state_dir / LOCK_FILE).stat()
+    except FileNotFoundError:
+        return None
+    locks = locks_on(PROC_LOCKS.read_text(), status.st_dev, status.st_ino)
+    return next((int(lock[4]) for lock in locks if lock[1] == "FLOCK" and int(lock[4]) > 0), None)
 
 
 def node_name(state_dir: Path) -> str:

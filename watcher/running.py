@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 
 from importer.format import Format
 from importer.holding import HeldElsewhereError
@@ -30,6 +31,7 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
         EndedError: with what to tell the operator.
     """
     configure_logs(level=settings.log_level, form=settings.log_format)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it asks for a tick: who sees the lock may send it already
     locks = _lock(settings)
     try:
         asyncio.run(_run(settings, format_, once=once))

@@ -51,6 +51,20 @@ def test_a_second_instance_is_refused_at_once_and_told_who_runs(house: House) ->
         assert first.terminate() == 0
 
 
+def test_now_has_the_running_service_import_at_once_and_reimport_drops_a_file_again(house: House) -> None:
+    with house.service() as service:
+        house.drop("first.csv", files.csv_of(files.good(3)))
+        service.wait_for_event("upload_settled", file="first.csv")
+        asked = run([sys.executable, "-m", "watcher", "now"], env=house.environment)
+        assert f"process {service.process.pid}" in asked.decode()
+        service.wait_for_event("file_archived", file="first.csv")
+        run([sys.executable, "-m", "watcher", "reimport", "first.csv"], env=house.environment)
+        service.wait_for_event("upload_settled", nth=2, file="first.csv")
+        run([sys.executable, "-m", "watcher", "now"], env=house.environment)
+        service.wait_for_event("file_archived", nth=2, file="first.csv")
+    assert [entry["file"] for entry in house.imports()] == ["first.csv", "first.csv"]
+
+
 def test_sigterm_ends_an_idle_service(house: House) -> None:
     with house.service() as service:
         assert service.terminate(30) == 0
