@@ -1,0 +1,108 @@
+"""What the service shows of itself: the reason and the times of each file that waits, true totals, and plain JSON."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from importer.model import Fingerprint, NotTakenWhy
+from notifier.model import AlertKind, Severity
+from watcher.model import Evidence, ServerVerdict, Sighting
+from watcher.settling import Decision, Held, Settled, Waiting, Watched
+from watcher.snapshot import (
+    ClientSnapshot,
+    Clocks,
+    OpenAlert,
+    ServiceSnapshot,
+    WaitingFile,
+    WaitReason,
+    Watch,
+    plain,
+    refused_files,
+    waiting_file,
+    waiting_files,
+)
+from watcher.supervision import WatchState
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+CLOCKS = Clocks(now=NOON, elapsed=1000.0)
+
+
+def watched(name: str = "a.csv", *, is_locked: bool = False, verdict: ServerVerdict | None = None) -> Watched:
+    content = Fingerprint(device=1, inode=1, size=7, modified_ns=0)
+    sighting = Sighting(name=name, content=content, changed_ns=0, is_locked=is_locked)
+    return Watched(sighting=sighting, since=990.0, verdict=verdict, came_by_rename=False)
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "reason"),
+    [
+        (watched(), Waiting(1020.0), WaitReason.QUIET),
+        (watched(is_locked=True), Waiting(1020.0), WaitReason.LOCKED),
+        (watched(verdict=ServerVerdict.FAILED), Held(), WaitReason.LOG_SAID_FAIL),
+        (watched(), Held(), WaitReason.LOG_IS_SILENT),
+        (watched(), Settled(Evidence.RENAME), WaitReason.COMPLETE),
+    ],
+)
+def test_each_decision_is_shown_as_the_reason_of_the_wait(
+    seen: Watched, decision: Decision, reason: WaitReason
+) -> None:
+    assert waiting_file(seen, decision, CLOCKS).reason is reason
+
+
+def test_monotonic_times_are_shown_by_the_wall_clock() -> None:
+    shown = waiting_file(watched(), Waiting(1020.0), CLOCKS)
+    assert (shown.since, shown.until) == (NOON - timedelta(seconds=10), NOON + timedelta(seconds=20))
+
+
+def test_no_time_ends_the_wait_of_a_locked_file() -> None:
+    assert waiting_file(watched(is_locked=True), Waiting(1020.0), CLOCKS).until is None
+
+
+def test_a_name_is_shown_in_its_safe_form() -> None:
+    assert waiting_file(watched("a\n.csv"), Held(), CLOCKS).file == r"a\n.csv"
+
+
+def test_files_that_cannot_be_looked_at_are_shown_without_size_and_time() -> None:
+    shown = refused_files({"a.csv": NotTakenWhy.UNREADABLE, "b.csv": NotTakenWhy.GONE})
+    assert shown == (WaitingFile(file="a.csv", bytes=None, reason=WaitReason.UNREADABLE, since=None),)
+
+
+FILES = st.builds(
+    WaitingFile,
+    file=st.text(max_size=5),
+    bytes=st.none() | st.integers(0, 100),
+    reason=st.sampled_from(WaitReason),
+    since=st.none() | st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1)),  # noqa: DTZ001
+)
+
+
+@given(st.lists(FILES), st.integers(0, 5))
+def test_totals_count_every_file_however_few_are_shown(files: list[WaitingFile], most: int) -> None:
+    made = waiting_files(files, most)
+    assert (made.files, made.bytes) == (len(files), sum(each.bytes or 0 for each in files))
+    assert made.oldest == min((each.since for each in files if each.since), default=None)
+    assert len(made.shown) == min(most, len(files))
+
+
+def test_a_snapshot_goes_into_json() -> None:
+    client = ClientSnapshot(
+        client="default",
+        directory="/srv/upload",
+        watch=Watch(state=WatchState.LIVE, since=NOON, why=None),
+        next_tick=NOON,
+        waiting=waiting_files([waiting_file(watched(), Held(), CLOCKS)]),
+    )
+    alert = OpenAlert(kind=AlertKind.WATCH, client="default", severity=Severity.ERROR, since=NOON, detail="deaf")
+    made = ServiceSnapshot(version="1", pid=1, node="n", started_at=NOON, clients=(client,), alerts=(alert,))
+    read = json.loads(json.dumps(plain(made)))
+    assert read["started_at"] == "2030-01-01T12:00:00+00:00"
+    assert read["clients"][0]["waiting"]["shown"][0]["reason"] == "log_is_silent"
+    assert read["alerts"][0]["severity"] == "error"
+
+
+def test_a_value_that_is_none_of_a_snapshots_is_refused() -> None:
+    with pytest.raises(TypeError, match="set"):
+        plain({1})
