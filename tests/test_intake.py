@@ -18,6 +18,7 @@ from watcher.intake import Intake
 from watcher.model import Evidence, Sighting, Upload
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settling import Patience
+from watcher.snapshot import WaitReason
 from watcher.watching import Supervisor
 
 CONTENT = b"unique_id\nU1\n"
@@ -580,3 +581,28 @@ async def test_a_tick_comes_at_the_wall_clocks_multiple_and_not_an_interval_afte
     stopping.set()
     desk.intake.wake()
     await running
+
+
+async def test_the_snapshot_says_why_each_file_waits_and_until_when(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.scan()
+    (shown,) = desk.intake.snapshot().waiting.shown
+    assert (shown.file, shown.bytes, shown.reason) == ("a.csv", len(CONTENT), WaitReason.QUIET)
+    assert shown.since == desk.now()
+    assert shown.until == desk.now() + dt.timedelta(seconds=PATIENCE.quiet)
+
+
+async def test_the_snapshot_shows_a_complete_file_until_a_tick_hands_it_on(desk: Desk) -> None:
+    desk.put("a.csv")
+    await desk.scan()
+    desk.seconds += PATIENCE.quiet
+    await desk.scan()
+    assert [each.reason for each in desk.intake.snapshot().waiting.shown] == [WaitReason.COMPLETE]
+    await desk.intake._tick()  # noqa: SLF001
+    assert desk.intake.snapshot().waiting.files == 0
+
+
+async def test_the_snapshot_shows_a_link_that_is_no_plain_file(desk: Desk) -> None:
+    (desk.directory / "a.csv").symlink_to("/nowhere")
+    await desk.intake._look_at(["a.csv"])  # noqa: SLF001
+    assert [each.reason for each in desk.intake.snapshot().waiting.shown] == [WaitReason.NOT_A_PLAIN_FILE]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.model import Fingerprint, NotTakenWhy
-from notifier.model import AlertKind, Severity
+from notifier.model import Alert, AlertKind, Severity
 from watcher.model import Evidence, ServerVerdict, Sighting
 from watcher.settling import Decision, Held, Settled, Waiting, Watched
 from watcher.snapshot import (
@@ -19,6 +19,7 @@ from watcher.snapshot import (
     WaitingFile,
     WaitReason,
     Watch,
+    open_alerts,
     plain,
     refused_files,
     waiting_file,
@@ -85,6 +86,12 @@ def test_totals_count_every_file_however_few_are_shown(files: list[WaitingFile],
     assert (made.files, made.bytes) == (len(files), sum(each.bytes or 0 for each in files))
     assert made.oldest == min((each.since for each in files if each.since), default=None)
     assert len(made.shown) == min(most, len(files))
+
+
+def test_alerts_that_are_over_are_not_shown() -> None:
+    lasting = Alert(kind=AlertKind.WATCH, client="a", detail="deaf", opened_at=NOON)
+    over = Alert(kind=AlertKind.DATABASE, client="", detail="", opened_at=NOON, resolved_at=NOON)
+    assert [(each.kind, each.detail) for each in open_alerts([over, lasting])] == [(AlertKind.WATCH, "deaf")]
 
 
 def test_a_snapshot_goes_into_json() -> None:

@@ -13,6 +13,7 @@ from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.folders import Found
 from watcher.intake import Intake
+from watcher.snapshot import ClientSnapshot
 
 FIND_SECONDS = 5.0
 """How often the upload directory is looked at for new folders, and for what does not belong there."""
@@ -85,6 +86,10 @@ class Clients:
         """Have a tick at once."""
         for each in self._served.values():
             each.intake.tick()
+
+    def snapshot(self) -> tuple[ClientSnapshot, ...]:
+        """What is shown of every client, by name."""
+        return tuple(self._served[client].intake.snapshot() for client in sorted(self._served))
 
     def wake(self) -> None:
         """There may be something to look at."""

@@ -23,7 +23,8 @@ from watcher.model import Sighting, Upload
 from watcher.observing import Observers
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
-from watcher.settling import Held, Patience, Settled, Waiting, Watched, decide, look
+from watcher.settling import Decision, Held, Patience, Settled, Waiting, Watched, decide, look
+from watcher.snapshot import ClientSnapshot, Clocks, refused_files, waiting_file, waiting_files
 from watcher.watching import Supervisor
 
 LONGEST_WAIT_SECONDS = 30.0
@@ -129,6 +130,18 @@ class Intake:
         """How many files wait for their quiet time."""
         return len(self._deadlines)
 
+    def snapshot(self) -> ClientSnapshot:
+        """What is shown of the client's directory; what was handed on waits no more."""
+        clocks = Clocks(now=self._now(), elapsed=self._elapsed())
+        seen = [waiting_file(each, self._decided(each), clocks) for each in self._watched.values()]
+        return ClientSnapshot(
+            client=self._client,
+            directory=shown_name(str(self._directory)),
+            watch=self._watch.snapshot(clocks),
+            next_tick=clocks.now + timedelta(seconds=self._seconds_to_tick()),
+            waiting=waiting_files([*seen, *refused_files(self._not_taken)]),
+        )
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Watch until `stopping`."""
         async with self._supervised():
@@ -168,6 +181,13 @@ class Intake:
             yield
             ending.set()
             self._watch.wake()
+
+    def _decided(self, watched: Watched) -> Decision:
+        """What the last look at the file made of it."""
+        name = watched.sighting.name
+        if name in self._settled:
+            return Settled(self._settled[name].evidence)
+        return Held() if name in self._held else Waiting(self._deadlines.get(name, self._elapsed()))
 
     def _seconds_to_tick(self) -> float:
         return seconds_to_tick(self._now(), self._next_tick, self._interval, self._elapsed() - self._last_tick)

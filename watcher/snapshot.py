@@ -10,7 +10,8 @@ from enum import Enum, StrEnum
 from typing import assert_never
 
 from importer.model import NotTakenWhy, shown_name
-from notifier.model import AlertKind, Severity
+from notifier.alert_texts import ALERT_TEXTS
+from notifier.model import Alert, AlertKind, Severity
 from watcher.model import ServerVerdict
 from watcher.settling import Decision, Held, Settled, Waiting, Watched
 from watcher.supervision import WatchState
@@ -159,6 +160,21 @@ def waiting_files(files: Iterable[WaitingFile], most: int = MOST_FILES_SHOWN) ->
         bytes=sum(each.bytes or 0 for each in every),
         oldest=every[0].since if every else None,
         shown=tuple(every[:most]),
+    )
+
+
+def open_alerts(alerts: Iterable[Alert]) -> tuple[OpenAlert, ...]:
+    """Those of the alerts that last, the oldest first."""
+    lasting = (each for each in alerts if each.resolved_at is None)
+    return tuple(
+        OpenAlert(
+            kind=each.kind,
+            client=each.client,
+            severity=ALERT_TEXTS[each.kind].severity,
+            since=each.opened_at,
+            detail=each.detail,
+        )
+        for each in sorted(lasting, key=lambda each: each.opened_at)
     )
 
 

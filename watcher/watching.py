@@ -13,6 +13,7 @@ from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.mounts import file_system, hears_other_hosts
 from watcher.observing import DirectoryWatch, Marks, Observers
+from watcher.snapshot import Clocks, Watch
 from watcher.supervision import (
     Alert,
     Build,
@@ -87,6 +88,8 @@ class Supervisor:
         self._mountinfo = mountinfo
         self._awake = asyncio.Event()
         self._known = Supervision(build_at=elapsed())
+        self._state_since = elapsed()
+        self._state_why: str | None = None
         self._watch: DirectoryWatch | None = None
         self.is_remote = False
         self.unwritable: str | None = None
@@ -95,6 +98,10 @@ class Supervisor:
     def is_live(self) -> bool:
         """Whether events tell of every change."""
         return is_live(self._known)
+
+    def snapshot(self, clocks: Clocks) -> Watch:
+        """What is shown of the watch."""
+        return Watch(state=self._known.state, since=clocks.utc(self._state_since), why=self._state_why)
 
     def wake(self) -> None:
         """Look at the watch now, or see that it is to end."""
@@ -153,6 +160,7 @@ class Supervisor:
                 if self._watch is not None:
                     self._watch.mark_everything()
             case Publish(before, after, why):
+                self._state_since, self._state_why = self._elapsed(), why
                 log.info("watch_changed", client=self._client, why=why, **{"from": before.value, "to": after.value})
                 self._changed()
             case Alert(why):
