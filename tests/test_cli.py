@@ -47,6 +47,7 @@ COMMANDS = [
     "run",
     "demo",
     "doctor",
+    "status",
     "check",
     "history",
     "user",
@@ -318,6 +319,8 @@ def test_an_archived_file_is_dropped_again_by_either_name(userdrop: Userdrop, tm
 def test_without_a_service_nothing_is_imported_now(userdrop: Userdrop, tmp_path: Path) -> None:
     (tmp_path / "userdrop.lock").write_text(str(os.getpid()))
     ended = userdrop("now", STATE_DIR=tmp_path)
+    assert (ended.code, "no userdrop runs" in ended.err) == (1, True)
+    ended = userdrop("status", STATE_DIR=tmp_path)
     assert (ended.code, "no userdrop runs" in ended.err) == (1, True)
 
 

@@ -3,8 +3,9 @@
 import datetime as dt
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from rich.console import JustifyMethod
 from rich.table import Table
@@ -15,6 +16,9 @@ from notifier.queueing import QueuedMail
 
 _IMPORT_TITLES = ("when (UTC)", "file", "status", "rows", "failed", "why")
 _MAIL_TITLES = ("mail", "when (UTC)", "state", "tries", "to", "subject")
+_CLIENT_TITLES = ("client", "watch", "next run (UTC)", "files", "bytes")
+_WAITING_TITLES = ("client", "file", "waits because", "since (UTC)")
+_ALERT_TITLES = ("since (UTC)", "severity", "alert", "client", "detail")
 _USER_TITLES = ("", "when (UTC)", "file", "claim")
 _TOLD_REASONS, _TOLD_CHARACTERS = 3, 80
 """Reasons of one file, and characters of a sentence, that a table has room for; JSON has them all."""
@@ -44,6 +48,38 @@ def mails_table(found: Iterable[QueuedMail]) -> Table:
     for each in found:
         state = "sending" if each.is_being_sent else each.state
         row = str(each.id), _when(each.created_at), state, str(each.tries), each.recipient, each.subject
+        table.add_row(*map(Text, row))
+    return table
+
+
+def status_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
+    """What the service shows of itself: its clients, and the waiting files and open alerts where there are some."""
+    clients = answer["clients"]
+    yield _filled(_CLIENT_TITLES, map(_client_row, clients))
+    waiting = [(each["client"], file) for each in clients for file in each["waiting"]["shown"]]
+    if waiting:
+        yield _filled(_WAITING_TITLES, (_waiting_row(client, file) for client, file in waiting))
+    if answer["alerts"]:
+        yield _filled(_ALERT_TITLES, map(_alert_row, answer["alerts"]))
+
+
+def _client_row(client: Mapping[str, Any]) -> tuple[str, ...]:
+    waiting = client["waiting"]
+    figures = f"{waiting['files']:,}", f"{waiting['bytes']:,}"
+    return client["client"], client["watch"]["state"], client["next_tick"][11:19], *figures
+
+
+def _waiting_row(client: str, file: Mapping[str, str | None]) -> tuple[str, ...]:
+    return client, str(file["file"]), str(file["reason"]).replace("_", " "), (file["since"] or "")[11:19]
+
+
+def _alert_row(alert: Mapping[str, str]) -> tuple[str, ...]:
+    return alert["since"][:19], alert["severity"], alert["kind"].replace("_", " "), alert["client"], alert["detail"]
+
+
+def _filled(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = _table(titles)
+    for row in rows:
         table.add_row(*map(Text, row))
     return table
 

@@ -4,7 +4,8 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +29,7 @@ from watcher.batching import next_tick
 from watcher.clients import Clients
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance
+from watcher.control import answering
 from watcher.disks import Disks
 from watcher.folders import Found, find, key_of
 from watcher.imports import Imports
@@ -38,6 +40,7 @@ from watcher.observing import Observers
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settings import SESSION_USER, ClientSettings, Settings
 from watcher.settling import Patience
+from watcher.snapshot import ServiceSnapshot, open_alerts, plain
 from watcher.worker import Worker, WorkerConfig
 
 DRAIN_SECONDS = 25.0
@@ -59,6 +62,7 @@ class Service:
 
     def __init__(self, settings: Settings, format_: Format) -> None:
         self._settings = settings
+        self._started_at = utc_now()
         self._stopping = asyncio.Event()
         self._engine = make_engine(settings.database)
         self._alerts = Alerts(utc_now)
@@ -85,7 +89,7 @@ class Service:
         self._obey_signals()
         self._log_start()
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with self._answering(), asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._deliver())
                 tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
@@ -111,6 +115,28 @@ class Service:
             await self._delivery.once()
             await self._clients.close()
             self._close()
+
+    def snapshot(self) -> ServiceSnapshot:
+        """What the service shows of itself."""
+        return ServiceSnapshot(
+            version=version("userdrop"),
+            pid=os.getpid(),
+            node=node_name(self._settings.state_dir),
+            started_at=self._started_at,
+            clients=self._clients.snapshot(),
+            alerts=open_alerts(self._alerts.board.alerts),
+        )
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Answer other processes meanwhile; files are imported without that, too."""
+        answers = {"status": lambda: plain(self.snapshot())}
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(answering(self._settings.state_dir, answers))
+            except OSError as error:
+                log.warning("control_unavailable", error=error.strerror)
+            yield
 
     async def _deliver(self) -> None:
         await self._imports.met_database.wait()

@@ -40,6 +40,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             fields=("version", "pid", "upload_dir", "interval_minutes", "database", "format_file"),
             meaning="the service has begun, with these settings",
         ),
+        "control_unavailable": Event(
+            level="warning",
+            fields=("error",),
+            meaning="the socket by which `userdrop status` asks cannot be made in the state directory",
+        ),
         "mail_goes_to_folder": Event(
             level="warning",
             fields=("mail_dir", "until"),

@@ -1,6 +1,7 @@
 """The command line. Exit codes are in the help of each command."""
 
 import io
+import json
 import os
 import signal
 import sys
@@ -106,6 +107,36 @@ def doctor(*, as_json: bool, send: bool) -> NoReturn:
     else:
         Console().print(findings_table(found))
     sys.exit(DOCTOR_CODES[worst(found).value])
+
+
+@userdrop.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def status(*, as_json: bool) -> None:
+    """Show the running service: its watches, the files that wait and why, the alerts that are open.
+
+    `userdrop history` shows what was imported, `userdrop mail list` the mails that wait.
+
+    Exit codes: 0 done, 1 no service runs, 3 wrong usage or settings, or the service does not answer.
+    """
+    from watcher.control import asked  # noqa: PLC0415 - see history
+
+    loaded, _ = _loaded()
+    try:
+        answer = asked(loaded.state_dir, "status")
+    except FileNotFoundError:
+        answer = None
+    if not isinstance(answer, dict):
+        _fail(f"no userdrop runs with the state directory {loaded.state_dir}; `userdrop run` starts it", SOME_FAILED)
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from watcher.answering import status_tables  # noqa: PLC0415 - see history
+
+    click.echo(f"userdrop {answer['version']}, process {answer['pid']}, runs since {answer['started_at'][:19]} UTC")
+    for table in status_tables(answer):
+        Console().print(table)
 
 
 @userdrop.command()

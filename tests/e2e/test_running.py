@@ -1,6 +1,7 @@
 """Starting, ticking and stopping."""
 
 import fcntl
+import json
 import resource
 import sys
 
@@ -63,6 +64,27 @@ def test_now_has_the_running_service_import_at_once_and_reimport_drops_a_file_ag
         run([sys.executable, "-m", "watcher", "now"], env=house.environment)
         service.wait_for_event("file_archived", nth=2, file="first.csv")
     assert [entry["file"] for entry in house.imports()] == ["first.csv", "first.csv"]
+
+
+def test_status_shows_what_waits_and_why(house: House) -> None:
+    command = [sys.executable, "-m", "watcher", "status"]
+    house.drop("students.xlsx", STUDENTS)
+    with house.service() as service, (house.upload / "slow.csv").open("wb") as slow:
+        fcntl.lockf(slow, fcntl.LOCK_EX)
+        house.drop("first.csv", files.csv_of(files.good(3)))
+        service.wait_for_event("upload_settled", file="first.csv")
+        service.wait_for_event("upload_seen", file="slow.csv")
+        shown = json.loads(run([*command, "--json"], env=house.environment))
+        table = run(command, env=house.environment | {"COLUMNS": "150"}).decode()
+    (client,) = shown["clients"]
+    assert {each["file"]: each["reason"] for each in client["waiting"]["shown"]} == {
+        "first.csv": "complete",
+        "slow.csv": "locked",
+    }
+    assert (shown["pid"], client["watch"]["state"]) == (service.process.pid, "live")
+    assert [alert["kind"] for alert in shown["alerts"]] == ["odd_file"]
+    for fact in (f"process {service.process.pid}", "default", "live", "slow.csv", "locked", "students.xlsx"):
+        assert fact in table
 
 
 def test_sigterm_ends_an_idle_service(house: House) -> None:
