@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from sqlalchemy import Connection, Select, Table, and_, select
 
+from importer.fetching import fetched
 from importer.format import CLEAR, Format, unique_columns
-from importer.repeats import fetched
 from importer.staging import Staging
 from importer.uniqueness import Late
 

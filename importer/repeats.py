@@ -13,6 +13,8 @@ import polars as pl
 from sqlalchemy import Column, Connection, Integer, MetaData, Select, Table, Text, func, literal, select
 
 from importer.engines import fetched_parts, load, loaded, make
+from importer.fetching import fetched
+from importer.uniqueness import Hashes
 
 MANY_ROWS = 20_000
 """Files of fewer rows are compared by the database."""
@@ -75,7 +77,7 @@ class _Known:
         return pl.Series((self._first[at] == first) & (self._second[at] == second))
 
 
-def _halves(identities: pl.Series) -> tuple[Any, Any]:
+def _halves(identities: pl.Series) -> tuple[Hashes, Hashes]:
     return identities.hash(0).to_numpy(), identities.hash(1).to_numpy()
 
 
@@ -92,10 +94,3 @@ def _asked(connection: Connection, users: Table, client: str, key: str, frame: p
     )
     changed = fetched(connection, select(given.c.row).where(~repeated.exists()))
     return frame["row"].is_in(changed["row"].implode())
-
-
-def fetched(connection: Connection, query: Select[Any]) -> pl.DataFrame:
-    """A query's integers, sorted by the first column, `row`."""
-    schema = dict.fromkeys(query.selected_columns.keys(), pl.Int64)
-    frames = [pl.DataFrame(rows, schema=schema, orient="row") for rows in fetched_parts(connection, query)]
-    return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("row")

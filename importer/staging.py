@@ -22,9 +22,10 @@ from sqlalchemy import (
 
 from importer.database import imports
 from importer.engines import load, loaded, make, staging
+from importer.fetching import fetched
 from importer.format import Format, unique_columns
 from importer.hashing import feed_hashes
-from importer.repeats import fetched, news
+from importer.repeats import news
 from importer.spooling import Spool
 
 BROUGHT_BY = "brought by"
