@@ -63,6 +63,7 @@ class Service:
     def __init__(self, settings: Settings, format_: Format) -> None:
         self._settings = settings
         self._started_at = utc_now()
+        self._node = node_name(settings.state_dir)
         self._stopping = asyncio.Event()
         self._engine = make_engine(settings.database)
         self._alerts = Alerts(utc_now)
@@ -121,7 +122,7 @@ class Service:
         return ServiceSnapshot(
             version=version("userdrop"),
             pid=os.getpid(),
-            node=node_name(self._settings.state_dir),
+            node=self._node,
             started_at=self._started_at,
             clients=self._clients.snapshot(),
             alerts=open_alerts(self._alerts.board.alerts),
@@ -241,7 +242,7 @@ class Service:
         settings = self._settings
         return Delivery(
             engine=self._engine,
-            node=node_name(settings.state_dir),
+            node=self._node,
             database_clock=lambda: database_time(self._engine, utc_now()),
             transport=transport(settings),
             addresses=Addresses(
