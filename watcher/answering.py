@@ -26,30 +26,23 @@ _TOLD_REASONS, _TOLD_CHARACTERS = 3, 80
 
 def imports_table(found: Iterable[PastImport]) -> Table:
     """A row for each import, as wide as a terminal allows: names in bak are in the JSON."""
-    table = _table(_IMPORT_TITLES)
-    for each in found:
-        counts = each.counts
-        figures = f"{counts.records:,}", f"{counts.failed:,}"
-        table.add_row(*map(Text, (_when(each.committed_at), each.file, each.status, *figures, _why(each))))
-    return table
+    return _filled(_IMPORT_TITLES, map(_import_row, found))
 
 
 def user_table(user: PastUser) -> Table:
     """The import that brought a user, and the last one that changed something where that is another one."""
-    table = _table(_USER_TITLES)
-    for row in _user_rows(user):
-        table.add_row(*map(Text, row))
-    return table
+    return _filled(_USER_TITLES, _user_rows(user))
 
 
 def mails_table(found: Iterable[QueuedMail]) -> Table:
     """A row for each mail; JSON has the rest."""
-    table = _table(_MAIL_TITLES)
-    for each in found:
-        state = "sending" if each.is_being_sent else each.state
-        row = str(each.id), _when(each.created_at), state, str(each.tries), each.recipient, each.subject
-        table.add_row(*map(Text, row))
-    return table
+    return _filled(_MAIL_TITLES, map(_mail_row, found))
+
+
+def status_line(answer: Mapping[str, Any]) -> str:
+    """Which service it is."""
+    since = _when_said(answer["started_at"])
+    return f"userdrop {answer['version']}, process {answer['pid']}, runs since {since} UTC"
 
 
 def status_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
@@ -63,18 +56,29 @@ def status_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
         yield _filled(_ALERT_TITLES, map(_alert_row, answer["alerts"]))
 
 
+def _import_row(found: PastImport) -> tuple[str, ...]:
+    figures = f"{found.counts.records:,}", f"{found.counts.failed:,}"
+    return _when(found.committed_at), found.file, found.status, *figures, _why(found)
+
+
+def _mail_row(found: QueuedMail) -> tuple[str, ...]:
+    state = "sending" if found.is_being_sent else found.state
+    return str(found.id), _when(found.created_at), state, str(found.tries), found.recipient, found.subject
+
+
 def _client_row(client: Mapping[str, Any]) -> tuple[str, ...]:
     waiting = client["waiting"]
     figures = f"{waiting['files']:,}", f"{waiting['bytes']:,}"
-    return client["client"], client["watch"]["state"], client["next_tick"][11:19], *figures
+    return client["client"], client["watch"]["state"], _when_said(client["next_tick"]), *figures
 
 
 def _waiting_row(client: str, file: Mapping[str, str | None]) -> tuple[str, ...]:
-    return client, str(file["file"]), str(file["reason"]).replace("_", " "), (file["since"] or "")[11:19]
+    return client, str(file["file"]), str(file["reason"]).replace("_", " "), _when_said(file["since"])
 
 
 def _alert_row(alert: Mapping[str, str]) -> tuple[str, ...]:
-    return alert["since"][:19], alert["severity"], alert["kind"].replace("_", " "), alert["client"], alert["detail"]
+    kind = alert["kind"].replace("_", " ")
+    return _when_said(alert["since"]), alert["severity"], kind, alert["client"], alert["detail"]
 
 
 def _filled(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -138,6 +142,11 @@ def _user_row(at: dt.datetime, claim: str, entry: PastImport | None) -> tuple[st
 
 def _when(at: dt.datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _when_said(at: str | None) -> str:
+    """The same of a time that came as ISO 8601."""
+    return "" if at is None else _when(dt.datetime.fromisoformat(at))
 
 
 def _why(found: PastImport) -> str:
