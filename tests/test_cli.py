@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from tests.mailing import NOW as MAILED
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.tools import environment
 from watcher.cli import main
+from watcher.control import CONTROL
 from watcher.instance import AlreadyRunningError, InstanceLocks, node_name
 from watcher.settings import PREFIX, Settings, variable
 
@@ -322,6 +324,14 @@ def test_without_a_service_nothing_is_imported_now(userdrop: Userdrop, tmp_path:
     assert (ended.code, "no userdrop runs" in ended.err) == (1, True)
     ended = userdrop("status", STATE_DIR=tmp_path)
     assert (ended.code, "no userdrop runs" in ended.err) == (1, True)
+
+
+def test_a_service_that_cannot_be_asked_is_said_to_be_so(userdrop: Userdrop, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / CONTROL))
+        ended = userdrop("status", STATE_DIR=tmp_path)
+    assert ended.code == 3
+    assert ended.err == f"userdrop: userdrop's socket in {tmp_path} cannot be asked: Protocol wrong type for socket\n"
 
 
 # forget

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,15 @@ def test_who_talks_nonsense_is_in_nobodys_way(tmp_path: Path, speak: Callable[[s
             return await asyncio.to_thread(talk)
 
     assert asyncio.run(ask()) == "fine"
+
+
+def test_half_an_answer_is_none(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as ending, ThreadPoolExecutor(1) as thread:
+        ending.bind(str(tmp_path / CONTROL))
+        ending.listen()
+        asking = thread.submit(asked, tmp_path, "status")
+        connection, _ = ending.accept()
+        with connection:
+            connection.recv(REQUEST_BYTES)
+            connection.sendall(b'{"pid"')
+        assert asking.result(30) is None

@@ -125,6 +125,10 @@ def status(*, as_json: bool) -> None:
         answer = asked(loaded.state_dir, "status")
     except FileNotFoundError:
         answer = None
+    except OSError as error:
+        _fail(
+            f"userdrop's socket in {loaded.state_dir} cannot be asked: {error.strerror or 'no answer in time'}", USAGE
+        )
     if not isinstance(answer, dict):
         _fail(f"no userdrop runs with the state directory {loaded.state_dir}; `userdrop run` starts it", SOME_FAILED)
     if as_json:
@@ -132,9 +136,9 @@ def status(*, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415 - see check
 
-    from watcher.answering import status_tables  # noqa: PLC0415 - see history
+    from watcher.answering import status_line, status_tables  # noqa: PLC0415 - see history
 
-    click.echo(f"userdrop {answer['version']}, process {answer['pid']}, runs since {answer['started_at'][:19]} UTC")
+    click.echo(status_line(answer))
     for table in status_tables(answer):
         Console().print(table)
 

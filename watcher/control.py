@@ -77,7 +77,7 @@ def asked(state_dir: Path, request: str) -> object:
         connection.sendall(f"{request}\n".encode())
         with connection.makefile("rb") as answer:
             line = answer.readline()
-    return json.loads(line) if line else None
+    return json.loads(line) if line.endswith(b"\n") else None  # a service that ends may leave half an answer
 
 
 @contextmanager
