@@ -13,7 +13,7 @@ import polars as pl
 from importer.examining import Examination, Source, examine
 from importer.format import Format
 from importer.grammar import WHITE_SPACE
-from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
+from importer.model import Counts, FileRefused, Finding, Progress, ReasonCount, Refusal
 from importer.reading import Limits
 from importer.reporting import write_report
 
@@ -41,7 +41,7 @@ def check(
     failed: Path | None = None,
     json_to: TextIO | None = None,
     language: str = "en",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Checked:
     """Examine a file.
 
@@ -54,7 +54,7 @@ def check(
         failed: where to write the failed-users CSV.
         json_to: where to write everything as one JSON object.
         language: of the reasons in the CSV and in the failures.
-        progress: told the bytes read and the bytes in all.
+        progress: told how far it has come, block by block.
 
     Raises:
         OSError: a file cannot be read or written.

@@ -41,6 +41,7 @@ _FAULTS_OF_ONE_FILE = {
     *(errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW),
     errno.ENOMEM,  # the process's own bound, which the file has met
 }
+_PRODUCTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _MISSING_RIGHT = "42501"
 _LIMIT_EXCEEDED = "54"
 
@@ -190,6 +191,12 @@ def what_failed(error: SQLAlchemyError) -> str:
     driver = getattr(error, "orig", None)
     words = getattr(getattr(driver, "diag", None), "message_primary", None) or driver or ""
     return f"{type(error).__name__}: {words}".strip(": ")
+
+
+def product(connection: Connection) -> str:
+    """Which database it is, with its version, as people name it."""
+    version = ".".join(map(str, connection.dialect.server_version_info or ()))
+    return f"{_PRODUCTS[connection.dialect.name]} {version}"
 
 
 def is_missing_right(error: DBAPIError) -> bool:

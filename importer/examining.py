@@ -21,7 +21,7 @@ import polars as pl
 from importer.dialect import Dialect
 from importer.format import NEVER_IMPORTED, Format, normalised
 from importer.header import Header, match_header
-from importer.model import Counts, FileRefused, Finding, ReasonCount, Refusal
+from importer.model import Counts, FileRefused, Finding, Progress, ReasonCount, Refusal
 from importer.reading import BLOCK_BYTES, Block, Limits, Reject, UserFile, open_user_file
 from importer.reasons import row_reason
 from importer.spooling import Spool
@@ -260,7 +260,7 @@ def examine(
     today: dt.date,
     spool_directory: Path | None,
     keep_accepted: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Examination:
     """Read and judge a file.
 
@@ -270,7 +270,7 @@ def examine(
         spool_directory: an empty directory of the caller's, on a disk with room for the file twice; None for a small
             file, which memory has room for.
         keep_accepted: whether accepted rows wait on disk; otherwise each use of them reads the file again.
-        progress: told the bytes read so far and the bytes in all, after each block.
+        progress: told after each block.
 
     Raises:
         FileRefused: the file as a whole cannot be imported.
@@ -292,7 +292,7 @@ def examine(
         unique = UniqueValues(source.format, header)
         for _ in _one_ahead(file.blocks(), lambda block: unique.add(examination.add(block))):
             if progress is not None:
-                progress(file.bytes_read, file.total_bytes)
+                progress(Progress(rows=examination.last_row - 1, read=file.bytes_read, total=file.total_bytes))
         examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
         examination.fail(unique.duplicates(examination.accepted, suspects))
         on_error.pop_all()

@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,10 +32,12 @@ from importer.model import (
     FileRefused,
     Fingerprint,
     Imported,
+    InHand,
     Notice,
     NotTaken,
     NotTakenWhy,
     Outcome,
+    Progress,
     Purged,
     Quarantined,
     Refusal,
@@ -74,7 +77,8 @@ class Clock:
 class Importer:
     """Imports the files of one database's clients, and tells reasons in `language`.
 
-    For `skips_unchanged` and `tells_success` see `importer.storing.Store`.
+    For `skips_unchanged` and `tells_success` see `importer.storing.Store`. `shows` is told, block by block, how far a
+    file that is imported alone has come.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Importer:
         skips_unchanged: bool = True,
         tells_success: bool = False,
         language: str = "en",
+        shows: Callable[[InHand], None] | None = None,
     ) -> None:
         self._engine = engine
         self._format = format_
@@ -94,6 +99,7 @@ class Importer:
         self._limits = limits
         self._clock = clock
         self._language = language
+        self._shows = shows
 
     def prepare(self) -> None:
         """Bring the database up to date.
@@ -226,7 +232,9 @@ class Importer:
 
     def _examine(self, claim: Claim, format_: Format, spool: Path | None = None) -> Examination:
         today = self._clock.now().date()
-        return examine(self._source(claim, format_), today=today, spool_directory=spool, keep_accepted=True)
+        shown = None if self._shows is None else partial(_show, self._shows, claim)
+        source = self._source(claim, format_)
+        return examine(source, today=today, spool_directory=spool, keep_accepted=True, progress=shown)
 
     def _source(self, claim: Claim, format_: Format) -> Source:
         return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits, language=self._language)
@@ -353,6 +361,10 @@ class Importer:
     def _set_aside(self, claim: Claim) -> Quarantined:
         claiming.quarantine(claim, f"Its import ended the importing process {MAX_ATTEMPTS} times.")
         return Quarantined(claim=claim, attempts=MAX_ATTEMPTS)
+
+
+def _show(shows: Callable[[InHand], None], claim: Claim, progress: Progress) -> None:
+    shows(InHand(claim=claim, progress=progress))
 
 
 def _for_bak(done: Imported | Refused | Superseded) -> ForBak:

@@ -200,6 +200,34 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the reading of a file has come.
+
+    Attributes:
+        rows: that were read and judged.
+        read: bytes of the file.
+        total: bytes in all; where all are read, what is left is to store the rows.
+    """
+
+    rows: int
+    read: int
+    total: int
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the whole file is read."""
+        return self.read >= self.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InHand:
+    """The file that is imported now."""
+
+    claim: Claim
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """A file whose good rows are users now."""
 

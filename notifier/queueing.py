@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
 from importer.database import mails
 
@@ -35,6 +35,27 @@ class QueuedMail:
     last_error: str | None
     is_being_sent: bool
     attachments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailCounts:
+    """How many mails are in each state; those that are being sent are queued as well."""
+
+    queued: int
+    sending: int
+    dead: int
+    sent: int
+
+
+def counted(connection: Connection, *, now: datetime) -> MailCounts:
+    """All mails, by state."""
+    is_leased = and_(mails.c.state == "queued", mails.c.leased_until > now)
+    query = select(mails.c.state, func.count(), func.count().filter(is_leased)).group_by(mails.c.state)
+    found = {state: (number, leased) for state, number, leased in connection.execute(query)}
+    queued, sending = found.get("queued", (0, 0))
+    return MailCounts(
+        queued=queued, sending=sending, dead=found.get("dead", (0, 0))[0], sent=found.get("sent", (0, 0))[0]
+    )
 
 
 def listed(connection: Connection, *, states: Collection[str], limit: int, now: datetime) -> list[QueuedMail]:

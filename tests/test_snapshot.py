@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.model import Fingerprint, NotTakenWhy
+from importer.model import Claim, Fingerprint, InHand, NotTakenWhy, Progress
 from notifier.model import Alert, AlertKind, Severity
 from watcher.model import Evidence, ServerVerdict, Sighting
 from watcher.settling import Decision, Held, Settled, Waiting, Watched
@@ -15,6 +16,7 @@ from watcher.snapshot import (
     ClientSnapshot,
     Clocks,
     OpenAlert,
+    RunningImport,
     ServiceSnapshot,
     WaitingFile,
     WaitReason,
@@ -22,6 +24,7 @@ from watcher.snapshot import (
     open_alerts,
     plain,
     refused_files,
+    running_import,
     waiting_file,
     waiting_files,
 )
@@ -103,11 +106,41 @@ def test_a_snapshot_goes_into_json() -> None:
         waiting=waiting_files([waiting_file(watched(), Held(), CLOCKS)]),
     )
     alert = OpenAlert(kind=AlertKind.WATCH, client="default", severity=Severity.ERROR, since=NOON, detail="deaf")
-    made = ServiceSnapshot(version="1", pid=1, node="n", started_at=NOON, clients=(client,), alerts=(alert,))
+    made = ServiceSnapshot(
+        version="1", pid=1, node="n", started_at=NOON, running=None, clients=(client,), alerts=(alert,)
+    )
     read = json.loads(json.dumps(plain(made)))
     assert read["started_at"] == "2030-01-01T12:00:00+00:00"
     assert read["clients"][0]["waiting"]["shown"][0]["reason"] == "log_is_silent"
     assert read["alerts"][0]["severity"] == "error"
+
+
+def in_hand(read: int, total: int = 2_000) -> InHand:
+    claim = Claim(id="c", client="default", directory=Path("/srv/upload"), name="a.csv")
+    return InHand(claim=claim, progress=Progress(rows=7, read=read, total=total))
+
+
+def running(hand: InHand | None, *, pace: float | None = None) -> RunningImport:
+    return running_import(client="default", files=1, began=990.0, in_hand=hand, pace=pace, clocks=CLOCKS)
+
+
+def test_an_import_that_has_just_begun_names_no_file() -> None:
+    assert running(None) == RunningImport(client="default", files=1, since=NOON - timedelta(seconds=10))
+
+
+@pytest.mark.parametrize(("read", "percent"), [(0, 0), (1_999, 99), (2_000, 100)])
+def test_the_share_that_is_read_is_a_hundred_only_when_all_is(read: int, percent: int) -> None:
+    shown = running(in_hand(read))
+    assert (shown.file, shown.claim, shown.rows, shown.percent) == ("a.csv", "c", 7, percent)
+
+
+@pytest.mark.parametrize(("pace", "left"), [(None, None), (0.015, 20), (0.001, 0)])
+def test_what_is_left_is_told_by_the_pace_of_the_file_before(pace: float | None, left: int | None) -> None:
+    assert running(in_hand(1_000), pace=pace).seconds_left == left
+
+
+def test_nothing_is_left_of_an_empty_file() -> None:
+    assert running(in_hand(0, total=0), pace=0.015).percent == 100
 
 
 def test_a_value_that_is_none_of_a_snapshots_is_refused() -> None:

@@ -27,13 +27,16 @@ from importer.importing import MAX_ATTEMPTS
 from importer.model import (
     Archived,
     Audience,
+    Claim,
     Fingerprint,
     Imported,
+    InHand,
     Notice,
     NoticeKind,
     NotTaken,
     NotTakenWhy,
     Outcome,
+    Progress,
     Purged,
     Quarantined,
     Retention,
@@ -42,6 +45,7 @@ from tests.generate.big import big_file
 from tests.servers.tools import environment
 from watcher.confining import Allowance
 from watcher.worker import (
+    SHOWN_SECONDS,
     ImportFiles,
     Job,
     OutageError,
@@ -54,6 +58,7 @@ from watcher.worker import (
     Worker,
     WorkerConfig,
     WorkerDiedError,
+    rarely,
     tokens,
 )
 
@@ -315,6 +320,28 @@ async def test_a_file_that_takes_too_much_is_set_aside_and_the_others_go_on(
         assert [type(outcome) for outcome in outcomes] == [Quarantined, Imported, Archived]
         assert bench.users() == ["U1", "U2"]
         assert (bench.archived(), bench.count("imports")) == (["small"], 2)
+
+
+def test_what_is_in_hand_is_told_rarely_and_only_of_what_takes_long() -> None:
+    told: list[tuple[str, int]] = []
+    time = 0.0
+    tell = rarely(lambda now: told.append((now.claim.name, now.progress.read)), lambda: time)
+
+    def at(moment: float, name: str, read: int) -> None:
+        nonlocal time
+        time = moment
+        claim = Claim(id=name, client="default", directory=Path("/"), name=name)
+        tell(InHand(claim=claim, progress=Progress(rows=0, read=read, total=100)))
+
+    at(0, "short.csv", 50)
+    at(SHOWN_SECONDS / 2, "short.csv", 100)
+    assert told == []
+    at(10, "long.csv", 10)
+    at(10 + SHOWN_SECONDS, "long.csv", 30)
+    at(10 + SHOWN_SECONDS * 1.5, "long.csv", 60)
+    at(10 + SHOWN_SECONDS * 2, "long.csv", 80)
+    at(10 + SHOWN_SECONDS * 2.1, "long.csv", 100)
+    assert told == [("long.csv", 30), ("long.csv", 80), ("long.csv", 100)]
 
 
 def test_claims_of_one_second_keep_their_order() -> None:

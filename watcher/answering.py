@@ -13,11 +13,14 @@ from rich.text import Text
 
 from importer.history import PastImport, PastUser
 from notifier.queueing import QueuedMail
+from watcher.overview import Overview
 
 _IMPORT_TITLES = ("when (UTC)", "file", "status", "rows", "failed", "why")
 _MAIL_TITLES = ("mail", "when (UTC)", "state", "tries", "to", "subject")
 _CLIENT_TITLES = ("client", "watch", "next run (UTC)", "files", "bytes")
 _WAITING_TITLES = ("client", "file", "waits because", "since (UTC)")
+_RUNNING_TITLES = ("importing", "since (UTC)", "files", "file", "rows", "read", "left")
+_LAST_TITLES = ("when (UTC)", "client", "file", "status", "rows", "failed")
 _ALERT_TITLES = ("since (UTC)", "severity", "alert", "client", "detail")
 _USER_TITLES = ("", "when (UTC)", "file", "claim")
 _TOLD_REASONS, _TOLD_CHARACTERS = 3, 80
@@ -46,14 +49,34 @@ def status_line(answer: Mapping[str, Any]) -> str:
 
 
 def status_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
-    """What the service shows of itself: its clients, and the waiting files and open alerts where there are some."""
+    """What the service shows of itself: its clients, and of all else what there is."""
     clients = answer["clients"]
     yield _filled(_CLIENT_TITLES, map(_client_row, clients))
+    if answer["running"]:
+        yield _filled(_RUNNING_TITLES, [_running_row(answer["running"])])
     waiting = [(each["client"], file) for each in clients for file in each["waiting"]["shown"]]
     if waiting:
         yield _filled(_WAITING_TITLES, (_waiting_row(client, file) for client, file in waiting))
     if answer["alerts"]:
         yield _filled(_ALERT_TITLES, map(_alert_row, answer["alerts"]))
+
+
+def overview_line(stored: Overview) -> str:
+    """The database, and the mails by state."""
+    if stored.mails is None:
+        return f"database: {stored.error}"
+    counts = ", ".join(f"{number:,} {state}" for state, number in asdict(stored.mails).items())
+    return f"{stored.database}; mails: {counts}"
+
+
+def overview_table(stored: Overview) -> Table:
+    """The last imports."""
+    return _filled(_LAST_TITLES, map(_last_row, stored.imports))
+
+
+def status_json(answer: Mapping[str, Any], stored: Overview) -> str:
+    """Everything in one line; times are ISO 8601."""
+    return json.dumps({**answer, **asdict(stored)}, ensure_ascii=False, default=_plain)
 
 
 def _import_row(found: PastImport) -> tuple[str, ...]:
@@ -74,6 +97,19 @@ def _client_row(client: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _waiting_row(client: str, file: Mapping[str, str | None]) -> tuple[str, ...]:
     return client, str(file["file"]), str(file["reason"]).replace("_", " "), _when_said(file["since"])
+
+
+def _running_row(running: Mapping[str, Any]) -> tuple[str, ...]:
+    if running["file"] is None:
+        return running["client"], _when_said(running["since"]), str(running["files"] or "left over"), "", "", "", ""
+    left = "" if running["seconds_left"] is None else f"{running['seconds_left']:,} s"
+    figures = f"{running['rows']:,}", f"{running['percent']} %", left
+    return running["client"], _when_said(running["since"]), str(running["files"]), running["file"], *figures
+
+
+def _last_row(found: PastImport) -> tuple[str, ...]:
+    figures = f"{found.counts.records:,}", f"{found.counts.failed:,}"
+    return _when(found.committed_at), found.client, found.file, found.status, *figures
 
 
 def _alert_row(alert: Mapping[str, str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ from watcher.observing import Observers
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settings import SESSION_USER, ClientSettings, Settings
 from watcher.settling import Patience
-from watcher.snapshot import ServiceSnapshot, open_alerts, plain
+from watcher.snapshot import Clocks, ServiceSnapshot, open_alerts, plain
 from watcher.worker import Worker, WorkerConfig
 
 DRAIN_SECONDS = 25.0
@@ -124,6 +124,7 @@ class Service:
             pid=os.getpid(),
             node=self._node,
             started_at=self._started_at,
+            running=self._imports.running(Clocks(now=utc_now(), elapsed=elapsed())),
             clients=self._clients.snapshot(),
             alerts=open_alerts(self._alerts.board.alerts),
         )

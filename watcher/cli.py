@@ -1,7 +1,6 @@
 """The command line. Exit codes are in the help of each command."""
 
 import io
-import json
 import os
 import signal
 import sys
@@ -9,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from threading import Event
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -23,9 +23,14 @@ from watcher.settings import Settings, SettingsMistakesError, in_force, load_set
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+    from importer.model import Progress
+    from watcher.overview import Overview
+
 SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG = 1, 2, 3, 69, 70
 DOCTOR_CODES = {"ok": 0, "warning": 1, "broken": 2}
 _PROGRESS_BYTES = 8 << 20
+STATUS_SECONDS = 2.0
+"""From one `status --watch` to the next."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUTPUT = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -111,18 +116,58 @@ def doctor(*, as_json: bool, send: bool) -> NoReturn:
 
 @userdrop.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def status(*, as_json: bool) -> None:
-    """Show the running service: its watches, the files that wait and why, the alerts that are open.
+@click.option("--watch", is_flag=True, help=f"Show it again every {STATUS_SECONDS:.0f} seconds, until Ctrl-C.")
+def status(*, as_json: bool, watch: bool) -> None:
+    """Show the running service: what it imports, the files that wait and why, open alerts, last imports, mails.
 
-    `userdrop history` shows what was imported, `userdrop mail list` the mails that wait.
+    `userdrop why FILE` tells the story of one file, `userdrop history` what was imported, `userdrop mail list` the
+    mails that wait.
 
     Exit codes: 0 done, 1 no service runs, 3 wrong usage or settings, or the service does not answer.
     """
+    loaded, _ = _loaded()
+    show = _show_status_json if as_json else _show_status
+    show(loaded)
+    while watch:
+        Event().wait(STATUS_SECONDS)
+        if not as_json:
+            click.clear()
+        show(loaded)
+
+
+def _show_status_json(loaded: Settings) -> None:
+    from watcher.answering import status_json  # noqa: PLC0415 - see history
+
+    click.echo(status_json(*_status(loaded)))
+
+
+def _show_status(loaded: Settings) -> None:
+    from rich.console import Console  # noqa: PLC0415 - see check
+
+    from watcher.answering import overview_line, overview_table, status_line, status_tables  # noqa: PLC0415
+
+    answer, stored = _status(loaded)
+    click.echo(status_line(answer))
+    click.echo(overview_line(stored))
+    for table in (*status_tables(answer), *([overview_table(stored)] if stored.imports else [])):
+        click.echo()
+        Console().print(table)
+
+
+def _status(loaded: Settings) -> tuple[dict[str, Any], "Overview"]:
+    """What the running service says of itself, and what its database adds, or the end where none answers."""
+    from watcher.overview import overview  # noqa: PLC0415 - see history
+
+    answer = _asked(loaded, "status")
+    return answer, overview(loaded.database, [each["client"] for each in answer["clients"]], utc_now())
+
+
+def _asked(loaded: Settings, *request: str) -> dict[str, Any]:
+    """The running service's answer, or the end where none answers."""
     from watcher.control import asked  # noqa: PLC0415 - see history
 
-    loaded, _ = _loaded()
     try:
-        answer = asked(loaded.state_dir, "status")
+        answer = asked(loaded.state_dir, *request)
     except FileNotFoundError:
         answer = None
     except OSError as error:
@@ -131,16 +176,7 @@ def status(*, as_json: bool) -> None:
         )
     if not isinstance(answer, dict):
         _fail(f"no userdrop runs with the state directory {loaded.state_dir}; `userdrop run` starts it", SOME_FAILED)
-    if as_json:
-        click.echo(json.dumps(answer, ensure_ascii=False))
-        return
-    from rich.console import Console  # noqa: PLC0415 - see check
-
-    from watcher.answering import status_line, status_tables  # noqa: PLC0415 - see history
-
-    click.echo(status_line(answer))
-    for table in status_tables(answer):
-        Console().print(table)
+    return answer
 
 
 @userdrop.command()
@@ -584,9 +620,9 @@ class _Progress:
         self._bar = Progress(console=console, transient=True, disable=not is_shown)
         self._task = self._bar.add_task(file.name, total=None)
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> Callable[["Progress"], None]:
         self._bar.start()
-        return lambda read, total: self._bar.update(self._task, completed=read, total=total)
+        return lambda at: self._bar.update(self._task, completed=at.read, total=at.total)
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

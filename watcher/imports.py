@@ -30,6 +30,7 @@ from importer.reasons import refusal
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.model import Sighting, Upload
+from watcher.snapshot import Clocks, RunningImport, running_import
 from watcher.turns import Turn, Turns
 from watcher.worker import (
     ImportFiles,
@@ -73,6 +74,7 @@ class _Desk:
         began_at: when its batch in hand was begun, monotonic seconds.
         files: how many files that batch has.
         done: how many of them have reached their end.
+        pace: seconds that a byte took of the last file that took long; None where there was none.
     """
 
     directory: Path
@@ -85,6 +87,15 @@ class _Desk:
     files: int = 0
     done: int = 0
     purged_at: float = -PURGE_SECONDS
+    pace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """The job in hand, and when it was begun, in monotonic seconds."""
+
+    job: ImportFiles | Recover
+    began: float
 
 
 class Imports:
@@ -121,6 +132,7 @@ class Imports:
         self._desks: dict[str, _Desk] = {}
         self._turns = Turns()
         self._outage: OutageError | None = None
+        self._running: _Running | None = None
         self._has_work = asyncio.Event()
         self.met_database = asyncio.Event()
 
@@ -146,6 +158,20 @@ class Imports:
         """Have the sender told that an upload was cut off, once for each content."""
         self._turns.tell(client, seen)
         self._has_work.set()
+
+    def running(self, clocks: Clocks) -> RunningImport | None:
+        """What is imported now."""
+        if self._running is None:
+            return None
+        job = self._running.job
+        return running_import(
+            client=job.client,
+            files=len(job.uploads) if isinstance(job, ImportFiles) else 0,
+            began=self._running.began,
+            in_hand=self._worker.in_hand,
+            pace=self._desks[job.client].pace,
+            clocks=clocks,
+        )
 
     async def prepare(self, *, patience: float | None = None) -> None:
         """Bring the database up to date.
@@ -274,16 +300,24 @@ class Imports:
         if desk is not None and isinstance(job, Recover):
             desk.must_recover = False
         done = 0
+        self._running = _Running(job, self._elapsed()) if isinstance(job, ImportFiles | Recover) else None
         try:
             async for outcome in self._worker.run(job):
                 done += self._tell(outcome)
+                self._note_pace(outcome)
         except (HeldElsewhereError, OutageError, WorkerDiedError) as hindrance:
             self._hindered(job, desk, hindrance)
             return None
         finally:
+            self._running = None
             self.met_database.set()
         self._went_well(job, desk)
         return done
+
+    def _note_pace(self, outcome: Outcome) -> None:
+        in_hand = self._worker.in_hand
+        if isinstance(outcome, Imported) and in_hand is not None and in_hand.claim == outcome.claim:
+            self._desks[outcome.claim.client].pace = outcome.seconds / in_hand.progress.total
 
     def _went_well(self, job: Job, desk: _Desk | None) -> None:
         self._outage = None

@@ -4,12 +4,12 @@ Inside, times are monotonic seconds, which mean nothing to another process; here
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import assert_never
 
-from importer.model import NotTakenWhy, shown_name
+from importer.model import InHand, NotTakenWhy, shown_name
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.model import Alert, AlertKind, Severity
 from watcher.model import ServerVerdict
@@ -116,6 +116,30 @@ class OpenAlert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunningImport:
+    """What is imported now.
+
+    Attributes:
+        files: how many are imported together; 0 where a restart finds what was left half done.
+        since: when they were begun.
+        file: the one that is read or stored now, shown form; None while none takes long enough to be told of.
+        claim: its id; it and the following are None where `file` is.
+        rows: that were read and judged.
+        percent: of its bytes that were read; at 100 its rows are stored.
+        seconds_left: by the pace of the client's last file that took long; None where there was none.
+    """
+
+    client: str
+    files: int
+    since: datetime
+    file: str | None = None
+    claim: str | None = None
+    rows: int | None = None
+    percent: int | None = None
+    seconds_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSnapshot:
     """The whole service."""
 
@@ -123,8 +147,37 @@ class ServiceSnapshot:
     pid: int
     node: str
     started_at: datetime
+    running: RunningImport | None
     clients: tuple[ClientSnapshot, ...]
     alerts: tuple[OpenAlert, ...]
+
+
+def running_import(
+    *, client: str, files: int, began: float, in_hand: InHand | None, pace: float | None, clocks: Clocks
+) -> RunningImport:
+    """What is shown of an import.
+
+    Args:
+        client: whose.
+        files: how many are imported together.
+        began: monotonic seconds.
+        in_hand: how far the file has come that is read or stored now.
+        pace: seconds that a byte took of the last file.
+        clocks: now.
+    """
+    running = RunningImport(client=client, files=files, since=clocks.utc(began))
+    if in_hand is None:
+        return running
+    progress = in_hand.progress
+    left = None if pace is None else max(0.0, pace * progress.total - (clocks.elapsed - began))
+    return replace(
+        running,
+        file=shown_name(in_hand.claim.name),
+        claim=in_hand.claim.id,
+        rows=progress.rows,
+        percent=100 if progress.is_all else 100 * progress.read // progress.total,
+        seconds_left=None if left is None else round(left),
+    )
 
 
 def waiting_file(watched: Watched, decision: Decision, clocks: Clocks) -> WaitingFile:

@@ -28,7 +28,18 @@ from importer.database import UnusableDatabaseError
 from importer.engines import is_outage, what_failed
 from importer.format import Format
 from importer.holding import HeldElsewhereError, Holder
-from importer.model import Archived, Fingerprint, Imported, Notice, Outcome, Refused, Retention, Superseded
+from importer.model import (
+    Archived,
+    Claim,
+    Fingerprint,
+    Imported,
+    InHand,
+    Notice,
+    Outcome,
+    Refused,
+    Retention,
+    Superseded,
+)
 from watcher.clock import elapsed, utc_now
 from watcher.confining import Allowance, allow_cpu, confine
 from watcher.logs import place
@@ -39,6 +50,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _SECONDS_AFTER_CLAIM = 1.0
 """A writer that had the file open when it was renamed shows itself within this time (measured, with a margin)."""
+SHOWN_SECONDS = 0.5
+"""How often the child says at most how far it has come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +166,13 @@ class Worker:
     """The parent's side. One job at a time; a child that has died, or has done its share, is replaced at the next job.
 
     Start the first job from the main thread: the child dies with the thread that made it.
+
+    Attributes:
+        in_hand: the file that is read or stored now, where that takes long enough to be told of.
     """
 
     def __init__(self, config: WorkerConfig) -> None:
+        self.in_hand: InHand | None = None
         self._config = config
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -199,6 +216,7 @@ class Worker:
             raise WorkerDiedError(self._end(), where) from None
         finally:
             self._is_busy = False
+            self.in_hand = None
 
     def finish_file(self) -> None:
         """Ask the running job to end after the file in hand."""
@@ -228,7 +246,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(patience):
-                return await loop.run_in_executor(self._receiver, pipe.recv)
+                while isinstance(answer := await loop.run_in_executor(self._receiver, pipe.recv), InHand):
+                    self.in_hand = answer
+                return answer
         except TimeoutError:
             if self._process is not None:
                 self._process.kill()
@@ -265,7 +285,7 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
         if isinstance(job, _FinishFile):
             continue
         if tools is None:
-            tools = _tools(config)
+            tools = _tools(config, rarely(pipe.send, elapsed))
             confine(config.allowance)
         allow_cpu(config.allowance)
         try:
@@ -289,7 +309,7 @@ class _Tools:
     retention: Retention
 
 
-def _tools(config: WorkerConfig) -> _Tools:
+def _tools(config: WorkerConfig, shows: Callable[[InHand], None]) -> _Tools:
     from importer.engines import make_engine  # noqa: PLC0415 - polars is met in the child only
     from importer.importing import Clock, Importer  # noqa: PLC0415
     from importer.reading import Limits  # noqa: PLC0415
@@ -313,9 +333,26 @@ def _tools(config: WorkerConfig) -> _Tools:
             skips_unchanged=config.skips_unchanged,
             tells_success=config.tells_success,
             language=language,
+            shows=shows,
         )
 
     return _Tools(importer=importer, holder=Holder(engine), format=config.format, retention=config.retention)
+
+
+def rarely(show: Callable[[InHand], None], elapsed: Callable[[], float]) -> Callable[[InHand], None]:
+    """Shows what is new at most every `SHOWN_SECONDS`; of a file that took so long also that all of it is read."""
+    claim: Claim | None = None
+    due, was_shown = 0.0, False
+
+    def shows(now: InHand) -> None:
+        nonlocal claim, due, was_shown
+        if now.claim != claim:
+            claim, due, was_shown = now.claim, elapsed() + SHOWN_SECONDS, False
+        elif elapsed() >= due or (was_shown and now.progress.is_all):
+            due, was_shown = elapsed() + SHOWN_SECONDS, True
+            show(now)
+
+    return shows
 
 
 def tokens() -> Iterator[str]:

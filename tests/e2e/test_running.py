@@ -1,8 +1,10 @@
 """Starting, ticking and stopping."""
 
+import contextlib
 import fcntl
 import json
 import resource
+import sqlite3
 import sys
 
 import pytest
@@ -85,6 +87,36 @@ def test_status_shows_what_waits_and_why(house: House) -> None:
     assert [alert["kind"] for alert in shown["alerts"]] == ["odd_file"]
     for fact in (f"process {service.process.pid}", "default", "live", "slow.csv", "locked", "students.xlsx"):
         assert fact in table
+
+
+def test_status_shows_what_is_imported_now_and_what_the_database_has(house: House) -> None:
+    command = [sys.executable, "-m", "watcher", "status"]
+    house.drop("first.csv", STUDENTS)
+    with house.service() as service:
+        imported_at_next_tick(service, "first.csv")
+        service.wait_for_event("mail_sent", nth=1)
+        house.drop("second.csv", STUDENTS)
+        service.wait_for_event("upload_settled", file="second.csv")
+        with contextlib.closing(sqlite3.connect(house.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            service.tick()
+            service.wait_for_event("batch_started", nth=2)
+            shown = json.loads(run([*command, "--json"], env=house.environment))
+            table = run(command, env=house.environment | {"COLUMNS": "150"}).decode()
+            other.execute("ROLLBACK")
+        service.wait_for_event("file_archived", file="second.csv")
+        with contextlib.closing(sqlite3.connect(house.database)) as other:
+            other.execute("UPDATE alembic_version SET version_num = 'of another day'")
+            other.commit()
+        without = json.loads(run([*command, "--json"], env=house.environment))
+    assert (shown["running"]["client"], shown["running"]["files"]) == ("default", 1)
+    assert [(each["file"], each["counts"]["failed"]) for each in shown["imports"]] == [("first.csv", 1)]
+    assert shown["mails"] == {"queued": 0, "sending": 0, "dead": 0, "sent": 1}
+    assert shown["database"].startswith("SQLite 3.")
+    for fact in ("importing", "first.csv", "SQLite 3.", "1 sent"):
+        assert fact in table
+    assert (without["pid"], without["database"]) == (service.process.pid, None)
+    assert "newer userdrop" in without["error"]
 
 
 def test_sigterm_ends_an_idle_service(house: House) -> None:
