@@ -47,7 +47,16 @@ def seems_being_written(status: os.stat_result) -> bool | None:
 
 def is_in_locks(locks: str, device: int, inode: int) -> bool:
     """Whether the text of /proc/locks tells of a write lock of fcntl(2) on a file."""
-    return any(lock[1] in {"POSIX", "OFDLCK"} and lock[3] == "WRITE" for lock in locks_on(locks, device, inode))
+    return any(map(_is_write_lock, locks_on(locks, device, inode)))
+
+
+def writers(locks: str, device: int, inode: int) -> tuple[int, ...]:
+    """The processes that hold such a lock, as far as it has one process: -1 stands for a lock of an open file."""
+    return tuple(int(lock[4]) for lock in locks_on(locks, device, inode) if _is_write_lock(lock))
+
+
+def _is_write_lock(lock: list[str]) -> bool:
+    return lock[1] in {"POSIX", "OFDLCK"} and lock[3] == "WRITE"
 
 
 def locks_on(locks: str, device: int, inode: int) -> Iterator[list[str]]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, update
 
-from importer.database import mails
+from importer.database import mails, notices
 
 UNSENT = ("queued", "dead")
 
@@ -60,9 +60,32 @@ def counted(connection: Connection, *, now: datetime) -> MailCounts:
 
 def listed(connection: Connection, *, states: Collection[str], limit: int, now: datetime) -> list[QueuedMail]:
     """Mails in these states, the newest first."""
-    columns = [column for column in mails.c if column.name not in {"text", "html"}]
-    query = select(*columns).where(mails.c.state.in_(states)).order_by(mails.c.id.desc()).limit(limit)
+    query = _listing().where(mails.c.state.in_(states)).order_by(mails.c.id.desc()).limit(limit)
     return [_mail(row, now) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailsAbout:
+    """What was told of an import.
+
+    Attributes:
+        is_to_be_formed: whether a mail about it is still to be written.
+        mails: those that were written.
+    """
+
+    is_to_be_formed: bool
+    mails: tuple[QueuedMail, ...]
+
+
+def about(connection: Connection, client: str, claim_id: str, committed_at: datetime, *, now: datetime) -> MailsAbout:
+    """The mails about an import, whose notices were stored with it; a mail has the time at which they were formed."""
+    stored = select(notices.c.facts, notices.c.formed_at).where(
+        notices.c.client == client, notices.c.created_at == committed_at
+    )
+    formed = {row.formed_at for row in connection.execute(stored) if row.facts["claim_id"] == claim_id}
+    query = _listing().where(mails.c.client == client, mails.c.created_at.in_(formed - {None})).order_by(mails.c.id)
+    written = tuple(_mail(row, now) for row in connection.execute(query))
+    return MailsAbout(is_to_be_formed=None in formed, mails=written)
 
 
 def found(connection: Connection, number: int, *, now: datetime) -> tuple[QueuedMail, str] | None:
@@ -87,6 +110,10 @@ def drop(connection: Connection, numbers: Sequence[int], *, now: datetime) -> li
     chosen = _chosen(connection, numbers, now)
     connection.execute(delete(mails).where(mails.c.id.in_(chosen)))
     return chosen
+
+
+def _listing() -> Select[tuple[Any, ...]]:
+    return select(*(column for column in mails.c if column.name not in {"text", "html"}))
 
 
 def _chosen(connection: Connection, numbers: Sequence[int], now: datetime) -> list[int]:

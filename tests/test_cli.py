@@ -52,6 +52,7 @@ COMMANDS = [
     "status",
     "check",
     "history",
+    "why",
     "user",
     "retry",
     "reimport",
@@ -332,6 +333,25 @@ def test_a_service_that_cannot_be_asked_is_said_to_be_so(userdrop: Userdrop, tmp
         ended = userdrop("status", STATE_DIR=tmp_path)
     assert ended.code == 3
     assert ended.err == f"userdrop: userdrop's socket in {tmp_path} cannot be asked: Protocol wrong type for socket\n"
+
+
+# why
+
+
+def test_the_story_of_a_file_is_told_from_the_ledger_while_no_service_runs(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "why", "second.csv", UPLOAD_DIR=site.directory)
+    assert ended.code == 0
+    imported, archived, mailed, now = ended.out.splitlines()
+    assert imported[19:].startswith("  imported: ")
+    assert mailed[19:].startswith("  a mail about it is to be written")
+    assert archived[19:].startswith("  lies in bak as second.2")
+    assert now.startswith("now                  it lies in bak as second.2")
+
+
+def test_of_a_file_that_nobody_knows_there_is_no_story(userdrop: Userdrop, site: Site) -> None:
+    ended = asked(userdrop, site, "why", "nobody.csv", UPLOAD_DIR=site.directory)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("userdrop: nothing is known of nobody.csv: it is not in ")
 
 
 # forget

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
@@ -168,7 +169,9 @@ async def test_a_settled_file_that_changes_before_the_tick_is_not_handed_on(desk
     file = desk.put("a.csv")
     await desk.settle()
     file.write_bytes(CONTENT * 2)
-    assert await desk.tick() == []
+    with capture_logs() as logs:
+        assert await desk.tick() == []
+    assert [each["event"] for each in logs] == ["upload_resumed"]
     await desk.settle()
     assert await desk.tick() == ["a.csv"]
 
@@ -600,6 +603,27 @@ async def test_the_snapshot_shows_a_complete_file_until_a_tick_hands_it_on(desk:
     assert [each.reason for each in desk.intake.snapshot().waiting.shown] == [WaitReason.COMPLETE]
     await desk.intake._tick()  # noqa: SLF001
     assert desk.intake.snapshot().waiting.files == 0
+
+
+async def test_what_is_known_of_one_file_follows_it_from_its_first_sight_until_it_is_dealt_with(desk: Desk) -> None:
+    assert desk.intake.file("a.csv").waiting is None
+    desk.put("a.csv")
+    await desk.settle()
+    known = desk.intake.file("a.csv")
+    assert known.waiting is not None
+    assert (known.waiting.reason, known.is_handed_on) == (WaitReason.COMPLETE, False)
+    await desk.tick()
+    assert (desk.intake.file("a.csv").waiting, desk.intake.file("a.csv").is_handed_on) == (None, True)
+    desk.intake.release(["a.csv"])
+    assert not desk.intake.file("a.csv").is_handed_on
+
+
+async def test_a_link_is_known_to_be_no_plain_file(desk: Desk) -> None:
+    (desk.directory / "a.csv").symlink_to("/nowhere")
+    await desk.scan()
+    known = desk.intake.file("a.csv").waiting
+    assert known is not None
+    assert known.reason is WaitReason.NOT_A_PLAIN_FILE
 
 
 async def test_the_snapshot_shows_a_link_that_is_no_plain_file(desk: Desk) -> None:

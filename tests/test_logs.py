@@ -70,6 +70,17 @@ def test_levels_below_the_wanted_one_are_not_logged() -> None:
     assert [line["event"] for line in stream.lines()] == ["three"]
 
 
+def test_who_takes_notes_is_told_of_what_is_not_logged_too() -> None:
+    stream, noted = Logged(), list[object]()
+    configure_logs(level="warning", form="json", stream=stream, note=lambda event: noted.append(event["event"]))
+    log = structlog.get_logger()
+    log.debug("one")
+    log.info("two")
+    log.warning("three")
+    assert noted == ["two", "three"]
+    assert [line["event"] for line in stream.lines()] == ["three"]
+
+
 def test_a_library_s_warning_is_an_event_of_ours() -> None:
     stream, _ = configured()
     logging.getLogger("watchdog.observers.inotify_c").warning("queue %s", "overflowed")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from importer.model import Claim, Fingerprint, InHand, NotTakenWhy, Progress
 from notifier.model import Alert, AlertKind, Severity
+from watcher.encoding import plain
 from watcher.model import Evidence, ServerVerdict, Sighting
 from watcher.settling import Decision, Held, Settled, Waiting, Watched
 from watcher.snapshot import (
@@ -22,7 +23,6 @@ from watcher.snapshot import (
     WaitReason,
     Watch,
     open_alerts,
-    plain,
     refused_files,
     running_import,
     waiting_file,
@@ -109,7 +109,7 @@ def test_a_snapshot_goes_into_json() -> None:
     made = ServiceSnapshot(
         version="1", pid=1, node="n", started_at=NOON, running=None, clients=(client,), alerts=(alert,)
     )
-    read = json.loads(json.dumps(plain(made)))
+    read = json.loads(json.dumps(made, default=plain))
     assert read["started_at"] == "2030-01-01T12:00:00+00:00"
     assert read["clients"][0]["waiting"]["shown"][0]["reason"] == "log_is_silent"
     assert read["alerts"][0]["severity"] == "error"
@@ -143,6 +143,6 @@ def test_nothing_is_left_of_an_empty_file() -> None:
     assert running(in_hand(0, total=0), pace=0.015).percent == 100
 
 
-def test_a_value_that_is_none_of_a_snapshots_is_refused() -> None:
+def test_a_value_that_has_no_json_is_refused() -> None:
     with pytest.raises(TypeError, match="set"):
         plain({1})

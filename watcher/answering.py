@@ -13,7 +13,9 @@ from rich.text import Text
 
 from importer.history import PastImport, PastUser
 from notifier.queueing import QueuedMail
+from watcher.encoding import plain
 from watcher.overview import Overview
+from watcher.story import Told, reasons_told
 
 _IMPORT_TITLES = ("when (UTC)", "file", "status", "rows", "failed", "why")
 _MAIL_TITLES = ("mail", "when (UTC)", "state", "tries", "to", "subject")
@@ -23,8 +25,8 @@ _RUNNING_TITLES = ("importing", "since (UTC)", "files", "file", "rows", "read", 
 _LAST_TITLES = ("when (UTC)", "client", "file", "status", "rows", "failed")
 _ALERT_TITLES = ("since (UTC)", "severity", "alert", "client", "detail")
 _USER_TITLES = ("", "when (UTC)", "file", "claim")
-_TOLD_REASONS, _TOLD_CHARACTERS = 3, 80
-"""Reasons of one file, and characters of a sentence, that a table has room for; JSON has them all."""
+_TOLD_CHARACTERS = 80
+"""Of a sentence, that a table has room for; JSON has them all."""
 
 
 def imports_table(found: Iterable[PastImport]) -> Table:
@@ -61,6 +63,17 @@ def status_tables(answer: Mapping[str, Any]) -> Iterator[Table]:
         yield _filled(_ALERT_TITLES, map(_alert_row, answer["alerts"]))
 
 
+def story_lines(told: Iterable[Told], now: Iterable[str]) -> Iterator[str]:
+    """What happened to a file, a line each with its time, and what is the case now."""
+    yield from (f"{_when(each.at)}  {each.what}" for each in told)
+    yield from (f"{'now':<19}  {each}" for each in now)
+
+
+def story_json(told: Iterable[Told], now: Iterable[str]) -> str:
+    """The same in one line."""
+    return json.dumps({"story": [*told], "now": [*now]}, ensure_ascii=False, default=plain)
+
+
 def overview_line(stored: Overview) -> str:
     """The database, and the mails by state."""
     if stored.mails is None:
@@ -76,7 +89,7 @@ def overview_table(stored: Overview) -> Table:
 
 def status_json(answer: Mapping[str, Any], stored: Overview) -> str:
     """Everything in one line; times are ISO 8601."""
-    return json.dumps({**answer, **asdict(stored)}, ensure_ascii=False, default=_plain)
+    return json.dumps({**answer, **asdict(stored)}, ensure_ascii=False, default=plain)
 
 
 def _import_row(found: PastImport) -> tuple[str, ...]:
@@ -126,7 +139,7 @@ def _filled(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
 
 def mail_json(found: QueuedMail) -> str:
     """One line; times are ISO 8601."""
-    return json.dumps(asdict(found), ensure_ascii=False, default=_plain)
+    return json.dumps(found, ensure_ascii=False, default=plain)
 
 
 def mail_text(found: QueuedMail, text: str) -> str:
@@ -150,12 +163,12 @@ def mail_text(found: QueuedMail, text: str) -> str:
 
 def import_json(found: PastImport) -> str:
     """One line; times are ISO 8601."""
-    return json.dumps(asdict(found), ensure_ascii=False, default=_plain)
+    return json.dumps(found, ensure_ascii=False, default=plain)
 
 
 def user_json(user: PastUser, key: str) -> str:
     """The same of a user."""
-    return json.dumps({"key": key, **asdict(user)}, ensure_ascii=False, default=_plain)
+    return json.dumps({"key": key, **asdict(user)}, ensure_ascii=False, default=plain)
 
 
 def _table(titles: Iterable[str]) -> Table:
@@ -188,11 +201,4 @@ def _when_said(at: str | None) -> str:
 def _why(found: PastImport) -> str:
     if found.refusal_message is not None:
         return textwrap.shorten(found.refusal_message, _TOLD_CHARACTERS, placeholder=" …")
-    told = [f"{reason.count:,}x {reason.column or 'row'} {reason.code}" for reason in found.reasons[:_TOLD_REASONS]]
-    return ", ".join(told) + (", …" if len(found.reasons) > _TOLD_REASONS else "")
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dt.datetime):
-        return value.isoformat()
-    raise TypeError(type(value).__name__)
+    return reasons_told(found)

@@ -18,7 +18,7 @@ from sqlalchemy import URL, make_url
 from importer.archiving import BAK
 from importer.engines import database_time, make_engine, sqlite_file
 from importer.format import Format
-from importer.model import Retention
+from importer.model import Retention, shown_name
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.letters import Letters
@@ -35,12 +35,13 @@ from watcher.folders import Found, find, key_of
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
+from watcher.journal import Journal
 from watcher.model import CLIENT
 from watcher.observing import Observers
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settings import SESSION_USER, ClientSettings, Settings
 from watcher.settling import Patience
-from watcher.snapshot import Clocks, ServiceSnapshot, open_alerts, plain
+from watcher.snapshot import Clocks, ServiceSnapshot, open_alerts
 from watcher.worker import Worker, WorkerConfig
 
 DRAIN_SECONDS = 25.0
@@ -58,9 +59,11 @@ class Service:
     Args:
         settings: in force.
         format_: the columns of a user file.
+        journal: what the log has said of files.
     """
 
-    def __init__(self, settings: Settings, format_: Format) -> None:
+    def __init__(self, settings: Settings, format_: Format, journal: Journal) -> None:
+        self._journal = journal
         self._settings = settings
         self._started_at = utc_now()
         self._node = node_name(settings.state_dir)
@@ -129,10 +132,19 @@ class Service:
             alerts=open_alerts(self._alerts.board.alerts),
         )
 
+    def _file(self, client: str, name: str) -> dict[str, object]:
+        """What the service knows of a file."""
+        alerts = [each for each in open_alerts(self._alerts.board.alerts) if each.client in {"", client}]
+        return {
+            "file": self._clients.file(client, name),
+            "alerts": alerts,
+            "events": self._journal.of(client, shown_name(name)),
+        }
+
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         """Answer other processes meanwhile; files are imported without that, too."""
-        answers = {"status": lambda: plain(self.snapshot())}
+        answers: dict[str, Callable[..., object]] = {"status": self.snapshot, "file": self._file}
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(answering(self._settings.state_dir, answers))

@@ -64,6 +64,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             level="warning", fields=("error",), meaning="vsftpd's log cannot be read; uploads wait the long quiet time"
         ),
         "upload_seen": Event(level="info", fields=("client", "file", "size"), meaning="a new file has appeared"),
+        "upload_resumed": Event(
+            level="info",
+            fields=("client", "file", "size"),
+            meaning="a file that was complete, or held, has changed, and waits anew",
+        ),
         "upload_settled": Event(
             level="info",
             fields=("client", "file", "size", "evidence"),

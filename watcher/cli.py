@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -158,25 +158,25 @@ def _status(loaded: Settings) -> tuple[dict[str, Any], "Overview"]:
     """What the running service says of itself, and what its database adds, or the end where none answers."""
     from watcher.overview import overview  # noqa: PLC0415 - see history
 
-    answer = _asked(loaded, "status")
+    answer = _answer(loaded, "status")
+    if answer is None:
+        _fail(f"no userdrop runs with the state directory {loaded.state_dir}; `userdrop run` starts it", SOME_FAILED)
     return answer, overview(loaded.database, [each["client"] for each in answer["clients"]], utc_now())
 
 
-def _asked(loaded: Settings, *request: str) -> dict[str, Any]:
-    """The running service's answer, or the end where none answers."""
+def _answer(loaded: Settings, *request: str) -> dict[str, Any] | None:
+    """The running service's answer, None where none runs, or the end where it cannot be asked."""
     from watcher.control import asked  # noqa: PLC0415 - see history
 
     try:
         answer = asked(loaded.state_dir, *request)
     except FileNotFoundError:
-        answer = None
+        return None
     except OSError as error:
         _fail(
             f"userdrop's socket in {loaded.state_dir} cannot be asked: {error.strerror or 'no answer in time'}", USAGE
         )
-    if not isinstance(answer, dict):
-        _fail(f"no userdrop runs with the state directory {loaded.state_dir}; `userdrop run` starts it", SOME_FAILED)
-    return answer
+    return answer if isinstance(answer, dict) else None
 
 
 @userdrop.command()
@@ -249,6 +249,41 @@ def history(*, file: str | None, client: str, since: int | None, failed: bool, l
         click.echo("there is nothing like that in the ledger", err=True)
     if len(found) > limit:
         click.echo(f"these are the newest {limit:,}; there are more: see --limit", err=True)
+
+
+@userdrop.command()
+@click.argument("file")
+@_CLIENT
+@click.option("--log", type=click.File(encoding="utf-8", errors="replace"), help="A log of the service, - for stdin.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
+def why(*, file: str, client: str, log: TextIO | None, as_json: bool) -> None:
+    """Tell the story of FILE: seen, found complete by what, imported, archived, mailed; and what was not done, and why.
+
+    FILE is the name by which it was uploaded. The running service knows what it saw lately; what was seen before it
+    began is in its log: journalctl -u userdrop -o cat | userdrop why FILE --log -
+
+    Exit codes: 0 done, 1 nothing is known of such a file, 3 wrong usage or settings.
+    """
+    from watcher.answering import story_json, story_lines  # noqa: PLC0415 - see history
+    from watcher.overview import file_history  # noqa: PLC0415
+    from watcher.story import events_of, now_told, story  # noqa: PLC0415
+    from watcher.whereabouts import whereabouts  # noqa: PLC0415
+
+    loaded, _ = _loaded()
+    directory = _directory_of(loaded, client)
+    where = whereabouts(directory, file)
+    stored = file_history(loaded.database, client, file, utc_now())
+    answer = _answer(loaded, "file", client, file)
+    events = [*events_of(log or (), client, shown_name(file)), *(answer["events"] if answer else ())]
+    told, now = story(events, stored.past), [*now_told(file, where, answer)]
+    if stored.error is not None:
+        now.append(f"the ledger and the mails cannot be read: {stored.error}")
+    if not told and not now:
+        _fail(f"nothing is known of {shown_name(file)}: it is not in {directory}, nor in the ledger", SOME_FAILED)
+    if as_json:
+        click.echo(story_json(told, now))
+    else:
+        click.echo("\n".join(story_lines(told, now)))
 
 
 @userdrop.command()

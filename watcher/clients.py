@@ -13,7 +13,7 @@ from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.folders import Found
 from watcher.intake import Intake
-from watcher.snapshot import ClientSnapshot
+from watcher.snapshot import ClientSnapshot, FileNow
 
 FIND_SECONDS = 5.0
 """How often the upload directory is looked at for new folders, and for what does not belong there."""
@@ -90,6 +90,11 @@ class Clients:
     def snapshot(self) -> tuple[ClientSnapshot, ...]:
         """What is shown of every client, by name."""
         return tuple(self._served[client].intake.snapshot() for client in sorted(self._served))
+
+    def file(self, client: str, name: str) -> FileNow:
+        """What is shown of one file; nothing where there is no such client."""
+        served = self._served.get(client)
+        return FileNow() if served is None else served.intake.file(name)
 
     def wake(self) -> None:
         """There may be something to look at."""

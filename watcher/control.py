@@ -1,6 +1,7 @@
 """What the running service answers to other processes of its user: a socket in the state directory.
 
-A request is a line with one word, the answer a line of JSON. Only who may enter the state directory gets that far.
+A request is a line with a JSON list of words, the answer a line of JSON. Only who may enter the state directory gets
+that far.
 """
 
 import asyncio
@@ -11,21 +12,23 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from watcher.encoding import plain
+
 CONTROL = "control"
 """The socket's name."""
 
-REQUEST_BYTES = 100
+REQUEST_BYTES = 8192
 ANSWER_SECONDS = 5.0
 """How long a peer may take to ask, and to take its answer."""
 
 
 @asynccontextmanager
-async def answering(state_dir: Path, answers: Mapping[str, Callable[[], object]]) -> AsyncIterator[None]:
+async def answering(state_dir: Path, answers: Mapping[str, Callable[..., object]]) -> AsyncIterator[None]:
     """Answer meanwhile.
 
     Args:
         state_dir: locked by this process, so that a socket which lies there is nobody's.
-        answers: request → what makes the answer, which `json.dumps` takes.
+        answers: first word of a request → what makes the answer of the others.
 
     Raises:
         OSError: no socket can be made there.
@@ -34,9 +37,9 @@ async def answering(state_dir: Path, answers: Mapping[str, Callable[[], object]]
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                request = (await reader.readuntil(b"\n")).decode(errors="replace").strip()
-                given = answers[request]() if request in answers else None
-                writer.write(json.dumps(given).encode() + b"\n")
+                what, *about = _words(await reader.readuntil(b"\n"))
+                given = answers[what](*about) if what in answers else None
+                writer.write(json.dumps(given, default=plain).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
@@ -46,6 +49,15 @@ async def answering(state_dir: Path, answers: Mapping[str, Callable[[], object]]
             yield
         finally:
             server.close()
+
+
+def _words(request: bytes) -> list[str]:
+    """An empty one where it is no request."""
+    try:
+        words = json.loads(request)
+    except ValueError:
+        return [""]
+    return words if isinstance(words, list) and words and all(isinstance(each, str) for each in words) else [""]
 
 
 @contextmanager
@@ -62,7 +74,7 @@ def _listening(state_dir: Path) -> Iterator[socket.socket]:
                 path.unlink()
 
 
-def asked(state_dir: Path, request: str) -> object:
+def asked(state_dir: Path, *request: str) -> object:
     """The running service's answer, None where none runs or it does not know the request.
 
     Raises:
@@ -74,7 +86,7 @@ def asked(state_dir: Path, request: str) -> object:
             connection.connect(address)
         except (FileNotFoundError, ConnectionRefusedError):
             return None
-        connection.sendall(f"{request}\n".encode())
+        connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as answer:
             line = answer.readline()
     return json.loads(line) if line.endswith(b"\n") else None  # a service that ends may leave half an answer

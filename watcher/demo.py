@@ -18,6 +18,7 @@ from importer.engines import make_engine, reading_engine
 from importer.format import Format
 from importer.format_file import load_format
 from watcher.app import Service, make_directories
+from watcher.journal import Journal
 from watcher.logs import configure_logs
 from watcher.settings import Settings
 
@@ -61,7 +62,7 @@ def show(place: Path) -> None:
 
 
 async def _import(settings: Settings, format_: Format) -> None:
-    await Service(settings, format_).run_once()
+    await Service(settings, format_, Journal()).run_once()
 
 
 def _users(settings: Settings, format_: Format) -> Table:

@@ -24,7 +24,7 @@ from watcher.observing import Observers
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
 from watcher.settling import Decision, Held, Patience, Settled, Waiting, Watched, decide, look
-from watcher.snapshot import ClientSnapshot, Clocks, refused_files, waiting_file, waiting_files
+from watcher.snapshot import ClientSnapshot, Clocks, FileNow, refused_files, waiting_file, waiting_files
 from watcher.watching import Supervisor
 
 LONGEST_WAIT_SECONDS = 30.0
@@ -138,8 +138,19 @@ class Intake:
             client=self._client,
             directory=shown_name(str(self._directory)),
             watch=self._watch.snapshot(clocks),
-            next_tick=clocks.now + timedelta(seconds=self._seconds_to_tick()),
+            next_tick=clocks.utc_second(clocks.elapsed + self._seconds_to_tick()),
             waiting=waiting_files([*seen, *refused_files(self._not_taken)]),
+        )
+
+    def file(self, name: str) -> FileNow:
+        """What is shown of one file."""
+        clocks = Clocks(now=self._now(), elapsed=self._elapsed())
+        refused = refused_files({name: self._not_taken[name]}) if name in self._not_taken else ()
+        seen = [waiting_file(each, self._decided(each), clocks) for each in [self._watched.get(name)] if each]
+        return FileNow(
+            waiting=next(iter([*seen, *refused]), None),
+            is_handed_on=name in self._handed_on,
+            next_tick=clocks.utc_second(clocks.elapsed + self._seconds_to_tick()),
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -334,6 +345,9 @@ class Intake:
             log.info("upload_seen", client=self._client, file=shown_name(seen.name), size=seen.content.size)
         match decide(watched, self._patience, self._elapsed(), is_unlogged=self._is_unlogged(watched)):
             case Waiting(until):
+                if seen.name in self._settled or seen.name in self._held:
+                    size = seen.content.size
+                    log.info("upload_resumed", client=self._client, file=shown_name(seen.name), size=size)
                 self._settled.pop(seen.name, None)
                 self._held.pop(seen.name, None)
                 self._deadlines[seen.name] = until

@@ -3,7 +3,7 @@
 import io
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -37,14 +37,18 @@ class _Tolerant:
             return
 
 
-def configure_logs(*, level: str, form: Format, stream: TextIO | None = None) -> None:
+def configure_logs(
+    *, level: str, form: Format, stream: TextIO | None = None, note: Callable[[Mapping[str, Any]], None] | None = None
+) -> None:
     """Send structlog's events, and warnings of libraries, to the stream.
 
     Args:
         level: debug, info, warning or error.
         form: json; console for people; auto for console on a terminal.
         stream: standard output by default, and nowhere where that is closed.
+        note: is told of each event of level info and above, whether that is logged or not.
     """
+    least = logging.getLevelNamesMapping()[level.upper()]
     stream = stream or sys.stdout or _Nowhere()
     is_console = form == "console" or (form == "auto" and stream.isatty())
     tolerant: Any = _Tolerant(stream)
@@ -53,8 +57,8 @@ def configure_logs(*, level: str, form: Format, stream: TextIO | None = None) ->
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[*shared, _without_trace, *_renderers(is_console=is_console)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        processors=[*shared, _without_trace, _noted(note, least), *_renderers(is_console=is_console)],
+        wrapper_class=structlog.make_filtering_bound_logger(least if note is None else min(least, logging.INFO)),
         logger_factory=structlog.PrintLoggerFactory(tolerant),
         cache_logger_on_first_use=False,
     )
@@ -66,6 +70,17 @@ def configure_logs(*, level: str, form: Format, stream: TextIO | None = None) ->
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _noted(note: Callable[[Mapping[str, Any]], None] | None, least: int) -> structlog.typing.Processor:
+    def noted(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if note is not None:
+            note(event)
+        if logging.getLevelNamesMapping()[event["level"].upper()] < least:
+            raise structlog.DropEvent
+        return event
+
+    return noted
 
 
 def _renderers(*, is_console: bool) -> list[structlog.typing.Processor]:

@@ -8,6 +8,7 @@ from importer.format import Format
 from importer.holding import HeldElsewhereError
 from watcher.app import Service, make_directories
 from watcher.instance import AlreadyRunningError, InstanceLocks
+from watcher.journal import Journal
 from watcher.logs import configure_logs, place
 from watcher.settings import Settings
 from watcher.worker import OutageError, UnusableSetupError
@@ -30,11 +31,12 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
     Raises:
         EndedError: with what to tell the operator.
     """
-    configure_logs(level=settings.log_level, form=settings.log_format)
+    journal = Journal()
+    configure_logs(level=settings.log_level, form=settings.log_format, note=journal.note)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it asks for a tick: who sees the lock may send it already
     locks = _lock(settings)
     try:
-        asyncio.run(_run(settings, format_, once=once))
+        asyncio.run(_run(settings, format_, journal, once=once))
     except UnusableSetupError as error:
         raise EndedError("\n".join(error.mistakes), USAGE) from None
     except HeldElsewhereError as held:
@@ -71,7 +73,7 @@ def _lock(settings: Settings) -> InstanceLocks:
         raise EndedError(message, USAGE) from None
 
 
-async def _run(settings: Settings, format_: Format, *, once: bool) -> None:
-    service = Service(settings, format_)
+async def _run(settings: Settings, format_: Format, journal: Journal, *, once: bool) -> None:
+    service = Service(settings, format_, journal)
     collect_rarely()
     await (service.run_once() if once else service.run())

@@ -1,12 +1,12 @@
-"""What the service shows of itself at one moment, as values that go into JSON. Pure.
+"""What the service shows of itself at one moment. Pure.
 
 Inside, times are monotonic seconds, which mean nothing to another process; here they are UTC.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import assert_never
 
 from importer.model import InHand, NotTakenWhy, shown_name
@@ -42,6 +42,10 @@ class Clocks:
     def utc(self, elapsed: float) -> datetime:
         """The wall clock's time at that monotonic one."""
         return self.now + timedelta(seconds=elapsed - self.elapsed)
+
+    def utc_second(self, elapsed: float) -> datetime:
+        """The same, to the nearest second."""
+        return (self.utc(elapsed) + timedelta(seconds=0.5)).replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,21 @@ class ClientSnapshot:
     watch: Watch
     next_tick: datetime
     waiting: WaitingFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileNow:
+    """What the service knows of one file.
+
+    Attributes:
+        waiting: as it was seen last; None where it does not wait.
+        is_handed_on: whether a tick has handed it on to the import, and it was not dealt with yet.
+        next_tick: None where the client is not served.
+    """
+
+    waiting: WaitingFile | None = None
+    is_handed_on: bool = False
+    next_tick: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,27 +248,6 @@ def open_alerts(alerts: Iterable[Alert]) -> tuple[OpenAlert, ...]:
         )
         for each in sorted(lasting, key=lambda each: each.opened_at)
     )
-
-
-def plain(value: object) -> object:
-    """A snapshot, or a part of one, as `json.dumps` takes it; times in ISO 8601.
-
-    Raises:
-        TypeError: it holds something else than the values of this module.
-    """
-    match value:
-        case Enum():
-            return value.value
-        case None | str() | int() | float():
-            return value
-        case datetime():
-            return value.isoformat()
-        case tuple():
-            return [plain(each) for each in value]
-        case _ if is_dataclass(value):
-            return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-        case _:
-            raise TypeError(type(value).__name__)
 
 
 def _reason(watched: Watched, decision: Decision) -> WaitReason:
