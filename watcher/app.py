@@ -84,8 +84,11 @@ class Service:
         self._observers = Observers()
         self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts)
 
-    async def run(self) -> None:
+    async def run(self, begun: Callable[[], None]) -> None:
         """Import at every tick until SIGTERM or SIGINT.
+
+        Args:
+            begun: called once the database was reached, or found to be out.
 
         Raises:
             UnusableSetupError: format file or database cannot be used as they are.
@@ -98,6 +101,9 @@ class Service:
                 tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
                 tasks.create_task(self._disks.run(self._stopping))
+                await self._imports.met_database.wait()
+                if not self._stopping.is_set():
+                    begun()
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:

@@ -40,6 +40,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             fields=("version", "pid", "upload_dir", "interval_minutes", "database", "format_file"),
             meaning="the service has begun, with these settings",
         ),
+        "doctor_found": Event(
+            level="warning",
+            fields=("about", "state", "what", "cure"),
+            meaning="what `userdrop doctor` finds at the start of the service, where it is not `ok`",
+        ),
         "control_unavailable": Event(
             level="warning",
             fields=("error",),

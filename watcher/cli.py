@@ -1,6 +1,7 @@
 """The command line. Exit codes are in the help of each command."""
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -101,6 +102,7 @@ def doctor(*, as_json: bool, send: bool) -> NoReturn:
     from watcher.doctor.findings import worst  # noqa: PLC0415
     from watcher.doctor.showing import finding_json, findings_table  # noqa: PLC0415
 
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it would write between the findings
     try:
         loaded, format_ = _load()
         found = [*examined(loaded, format_, make_transport=lambda: transport(loaded), send=send)]

@@ -119,6 +119,21 @@ def test_status_shows_what_is_imported_now_and_what_the_database_has(house: Hous
     assert "newer userdrop" in without["error"]
 
 
+def test_what_the_doctor_finds_at_the_start_is_logged_with_its_cure_and_stops_nothing(house: House) -> None:
+    (house.upload / "bak").write_bytes(b"not a directory")
+    house.set(VSFTPD_CONF=house.root / "vsftpd.conf")
+    with house.service() as service:
+        found = service.wait_for_event("doctor_found", about="vsftpd configuration")
+        assert (found["state"], "was not examined" in found["what"]) == ("warning", True)
+        assert "USERDROP_VSFTPD_CONF" in found["cure"]
+        house.drop("first.csv", files.csv_of(files.good(3)))
+        service.wait_for_event("upload_settled", file="first.csv")
+        service.tick()
+        service.wait_for_event("import_finished", file="first.csv")
+    broken = [each for each in service.events("doctor_found") if each["state"] == "broken"]
+    assert [each["about"] for each in broken if "bak" in each["what"]] == ["bak"]
+
+
 def test_sigterm_ends_an_idle_service(house: House) -> None:
     with house.service() as service:
         assert service.terminate(30) == 0

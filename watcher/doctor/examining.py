@@ -1,7 +1,6 @@
 """The order of the examination. Whatever an examination meets is a finding, never a traceback."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -45,7 +44,6 @@ def examined(
         around: where the kernel tells what it knows.
     """
     around = around or directory.Surroundings()
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it would write between the findings
     yield ok(SETTINGS, f"all are understood; an import every {settings.interval_minutes} min")
     parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         (service.NAME, lambda: service.examined(settings.state_dir, around.locks)),
