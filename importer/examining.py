@@ -7,7 +7,6 @@ late; everything else waits on disk or is read again.
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +17,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
+from importer.ahead import ahead
 from importer.dialect import Dialect
 from importer.format import NEVER_IMPORTED, Format, normalised
 from importer.header import Header, match_header
@@ -290,9 +290,11 @@ def examine(
         )
         on_error.enter_context(examination)
         unique = UniqueValues(source.format, header)
-        for _ in _one_ahead(file.blocks(), lambda block: unique.add(examination.add(block))):
-            if progress is not None:
-                progress(Progress(rows=examination.last_row - 1, read=file.bytes_read, total=file.total_bytes))
+        with ahead(file.blocks()) as blocks:
+            for block in blocks:
+                unique.add(examination.add(block))
+                if progress is not None:
+                    progress(Progress(rows=examination.last_row - 1, read=file.bytes_read, total=file.total_bytes))
         examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
         examination.fail(unique.duplicates(examination.accepted, suspects))
         on_error.pop_all()
@@ -301,18 +303,6 @@ def examine(
 
 def _spool(directory: Path | None, name: str) -> Spool:
     return Spool(None if directory is None else directory / name)
-
-
-def _one_ahead(blocks: Iterator[Block], judge: Callable[[Block], None]) -> Iterator[None]:
-    """Judge each block on another thread while the next one is read."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge") as thread:
-        before: Future[None] | None = None
-        for block in blocks:
-            if before is not None:
-                yield before.result()
-            before = thread.submit(judge, block)
-        if before is not None:
-            yield before.result()
 
 
 def _without_nul(text: str) -> str:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from importer.ahead import ahead
 from importer.database import imports
 from importer.engines import load, loaded, make, staging
 from importer.fetching import fetched
@@ -119,11 +120,12 @@ class Staging:
         has_news = None
         if self._skips_unchanged:
             has_news = news(connection, self._users, self._client, self.compared, self.rows.last_row)
-        for frame in self._hashed():
-            rows = frame if has_news is None else frame.filter(has_news(frame))
-            self.skipped += frame.height - rows.height
-            if rows.height:
-                yield rows
+        with ahead(self._hashed()) as frames:
+            for frame in frames:
+                rows = frame if has_news is None else frame.filter(has_news(frame))
+                self.skipped += frame.height - rows.height
+                if rows.height:
+                    yield rows
 
     def take_out(self, connection: Connection, rows: pl.Series) -> None:
         """Leave rows out that fail after all."""
@@ -153,11 +155,11 @@ class Staging:
         return self._flagged(~(self._flags(stored["row"]) | self._fallen))
 
     def _flagged(self, flags: Any) -> Iterator[pl.DataFrame]:  # noqa: ANN401 - as _flags
-        frames = self._hashed() if self.is_empty or self._chosen is None else self._chosen.frames()
-        for frame in frames:
-            rows = frame.filter(pl.Series(flags[frame["row"].to_numpy()]))
-            if rows.height:
-                yield rows
+        with ahead(self._hashed() if self.is_empty or self._chosen is None else self._chosen.frames()) as frames:
+            for frame in frames:
+                rows = frame.filter(pl.Series(flags[frame["row"].to_numpy()]))
+                if rows.height:
+                    yield rows
 
     def _flags(self, rows: pl.Series) -> Any:  # noqa: ANN401 - numpy's array of booleans
         """A flag for each row of the file."""

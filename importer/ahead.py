@@ -1,0 +1,25 @@
+"""Two threads on one stream: the next thing is made while the last one is used."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+_Thing = TypeVar("_Thing")
+
+
+@contextmanager
+def ahead(things: Iterable[_Thing]) -> Iterator[Iterator[_Thing]]:
+    """Make each of the things on another thread, one ahead; that thread is done with them when the block ends.
+
+    What making one raises is raised where it would be used.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
+        yield _one_ahead(thread, iter(things))
+
+
+def _one_ahead(thread: ThreadPoolExecutor, things: Iterator[_Thing]) -> Iterator[_Thing]:
+    coming = thread.submit(next, things, None)
+    while (thing := coming.result()) is not None:
+        coming = thread.submit(next, things, None)
+        yield thing
