@@ -58,6 +58,9 @@ class Delivery:
         gather: how long a client must be quiet before its notices become a mail.
         database_clock: the time by which mails are leased, the same for all nodes; called in threads, and may raise
             `DATABASE_ERRORS`. The clock, where there is one node only.
+
+    Attributes:
+        delivered: what `run` has done so far.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Delivery:
         database_clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.alerts = alerts
+        self.delivered = Delivered()
         self._engine = engine
         self._node = node
         self._database_clock = database_clock or clock
@@ -128,7 +132,7 @@ class Delivery:
     async def _loop(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             self._woken.clear()
-            await self._round(gather=self._gather, stopping=stopping)
+            self.delivered += await self._round(gather=self._gather, stopping=stopping)
             try:
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
             except TimeoutError:

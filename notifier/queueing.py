@@ -58,6 +58,15 @@ def counted(connection: Connection, *, now: datetime) -> MailCounts:
     )
 
 
+def unsent(connection: Connection, *, at_most: int) -> dict[str, int]:
+    """How many mails wait or are given up, by state; of each only so many are counted."""
+    numbers = {}
+    for state in UNSENT:
+        some = select(mails.c.id).where(mails.c.state == state).limit(at_most).subquery()
+        numbers[state] = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return numbers
+
+
 def listed(connection: Connection, *, states: Collection[str], limit: int, now: datetime) -> list[QueuedMail]:
     """Mails in these states, the newest first."""
     query = _listing().where(mails.c.state.in_(states)).order_by(mails.c.id.desc()).limit(limit)

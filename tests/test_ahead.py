@@ -65,8 +65,9 @@ def test_making_has_ended_when_the_block_ends() -> None:
 
 
 def test_nothing_is_made_of_nothing() -> None:
-    with ahead(()) as things:
-        assert [*things] == []
+    nothing: list[int] = []
+    with ahead(nothing) as things:
+        assert [*things] == nothing
 
 
 def _use(made: Iterator[int], used: list[int]) -> None:

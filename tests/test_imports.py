@@ -28,6 +28,7 @@ from watcher.worker import (
     WorkerDiedError,
 )
 
+NOW = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 DIRECTORY = Path("/upload")
 CLAIM = Claim(id="c1", client="default", directory=DIRECTORY, name="a.csv")
 IMPORTED = Imported(
@@ -53,6 +54,7 @@ class ScriptedWorker(Worker):
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
+        self.in_hand = None
         self.jobs: list[Job] = []
 
     async def run(self, job: Job) -> AsyncIterator[Outcome]:
@@ -69,7 +71,7 @@ class Desk:
     def __init__(self, answer: Answer, *, purges: bool = False) -> None:
         self.worker = ScriptedWorker(answer)
         self.now = 0.0
-        self.alerts = Alerts(lambda: dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
+        self.alerts = Alerts(lambda: NOW)
         self.released: list[str] = []
         self.stopping = asyncio.Event()
         self.imports = Imports(
@@ -79,6 +81,7 @@ class Desk:
             told=lambda: None,
             released=self.release,
             purges=purges,
+            now=lambda: NOW,
         )
         self.imports.serve("default", DIRECTORY)
 

@@ -19,6 +19,7 @@ from watcher.settings import (
 )
 
 SECRET = "hunter2-canary"
+TOKEN = "0123456789abcdef-canary"
 ADDRESSES = {"FAILED_IMPORT_EMAIL": "people@example.org", "REPLY_TO_ADMIN_EMAIL": "admin@example.org"}
 
 
@@ -68,7 +69,8 @@ def test_without_any_variable_the_defaults_are_in_force(environment: Environment
 
 def test_an_empty_variable_is_one_that_is_not_set(environment: Environment) -> None:
     given = {variable(name).removeprefix(PREFIX): "" for name in plain_fields()}
-    assert environment.load(**given, SMTP_PASSWORD_FILE="", DATABASE_URL_FILE="") == Settings()
+    files = {"SMTP_PASSWORD_FILE": "", "DATABASE_URL_FILE": "", "HTTP_TOKEN_FILE": ""}
+    assert environment.load(**given, **files) == Settings()
 
 
 def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> None:
@@ -106,6 +108,8 @@ def test_every_setting_can_be_set(environment: Environment, tmp_path: Path) -> N
         VSFTPD_CONF="/etc/vsftpd/vsftpd.conf",
         QUIET_SECONDS=0.5,
         LONG_QUIET_SECONDS=1,
+        HTTP_LISTEN="127.0.0.1:9464",
+        HTTP_TOKEN=TOKEN,
         LOG_LEVEL="debug",
         LOG_FORMAT="json",
         CLIENT_FOLDERS="true",
@@ -334,6 +338,57 @@ def test_a_time_zone_that_does_not_exist_is_a_mistake(environment: Environment) 
     assert caught.value.mistakes == [
         "USERDROP_TIMEZONE: should be a time zone like America/Toronto, not 'Mars/Olympus'"
     ]
+
+
+# The HTTP server
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [("127.0.0.1:9464", ("127.0.0.1", 9464)), ("[::1]:65535", ("::1", 65535)), ("127.8.9.10:1", ("127.8.9.10", 1))],
+)
+def test_the_http_server_may_listen_to_this_machine_without_a_token(
+    environment: Environment, listen: str, address: tuple[str, int]
+) -> None:
+    settings = environment.load(HTTP_LISTEN=listen)
+    assert (settings.http_address, settings.http_token) == (address, None)
+
+
+def test_by_default_there_is_no_http_server(environment: Environment) -> None:
+    assert environment.load().http_address is None
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["9464", ":9464", "127.0.0.1", "localhost:9464", "127.0.0.1:0", "127.0.0.1:65536", "::1:80", "[127.0.0.1]:80"],
+)
+def test_an_address_that_nobody_can_listen_at_is_a_mistake(environment: Environment, listen: str) -> None:
+    (mistake,) = environment.mistakes(HTTP_LISTEN=listen)
+    assert mistake == (
+        f"USERDROP_HTTP_LISTEN: should be an IP address and a port like 127.0.0.1:9464 or [::1]:9464, not {listen!r}"
+    )
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "192.0.2.7:9464", "[2001:db8::1]:80"])
+def test_other_machines_need_a_token(environment: Environment, tmp_path: Path, listen: str) -> None:
+    assert environment.mistakes(HTTP_LISTEN=listen, MAX_FILE_MB=0) == [
+        "USERDROP_MAX_FILE_MB: input should be greater than or equal to 1, not '0'",
+        "USERDROP_HTTP_LISTEN is open to other machines, so USERDROP_HTTP_TOKEN must be set too",
+    ]
+    file = secret_file(tmp_path / "token", f"{TOKEN}\n")
+    settings = environment.load(HTTP_TOKEN_FILE=file, MAX_FILE_MB=1)
+    assert settings.http_token is not None
+    assert settings.http_token.get_secret_value() == TOKEN
+    assert dict(in_force(settings))["USERDROP_HTTP_TOKEN"] == "***"
+
+
+@pytest.mark.parametrize("token", ["short-canary", "with a blank in it", "0123456789abcdéf"])
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_a_mistake_and_not_told(
+    environment: Environment, token: str
+) -> None:
+    (mistake,) = environment.mistakes(HTTP_TOKEN=token)
+    assert mistake.startswith("USERDROP_HTTP_TOKEN: should have at least 16 ASCII characters and no blanks")
+    assert token not in mistake
 
 
 # Clients

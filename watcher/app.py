@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -53,6 +53,15 @@ ONCE_PATIENCE_SECONDS = 60.0
 log = structlog.get_logger()
 
 
+class UnusableAddressError(Exception):
+    """The HTTP server cannot listen where USERDROP_HTTP_LISTEN says."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(address, why)
+        self.address = address
+        self.why = why
+
+
 class Service:
     """The service of one upload directory, which is a client, or whose folders are.
 
@@ -80,6 +89,7 @@ class Service:
             told=self._delivery.wake,
             released=self._release,
             purges=_retention(settings).shortest is not None,
+            now=utc_now,
         )
         self._observers = Observers()
         self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts)
@@ -92,11 +102,12 @@ class Service:
 
         Raises:
             UnusableSetupError: format file or database cannot be used as they are.
+            UnusableAddressError: the HTTP server cannot listen where it should.
         """
         self._obey_signals()
         self._log_start()
         try:
-            async with self._answering(), asyncio.TaskGroup() as tasks:
+            async with self._answering(), self._serving(), asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._deliver())
                 tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
@@ -157,6 +168,36 @@ class Service:
             except OSError as error:
                 log.warning("control_unavailable", error=error.strerror)
             yield
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Answer by HTTP meanwhile, where that is asked for."""
+        address, token = self._settings.http_address, self._settings.http_token
+        if address is None:
+            yield
+            return
+        from watcher.web.gathering import Gathering  # noqa: PLC0415 - most services do without, in 15 MB less
+        from watcher.web.serving import Answers, listening, serving  # noqa: PLC0415
+
+        try:
+            listener = listening(*address)
+        except OSError as error:
+            raise UnusableAddressError(
+                str(self._settings.http_listen), error.strerror or type(error).__name__
+            ) from None
+        gathering = Gathering(
+            engine=self._engine,
+            interval=self._settings.interval,
+            clients=self._clients.gauges,
+            alerts=self._alerts,
+            counting=self._imports.counting,
+            delivered=lambda: self._delivery.delivered,
+        )
+        answers = Answers(metrics=gathering.metrics, readiness=gathering.readiness)
+        with closing(gathering):
+            async with serving(listener, answers, token=None if token is None else token.get_secret_value()):
+                log.info("http_listening", address=self._settings.http_listen)
+                yield
 
     async def _deliver(self) -> None:
         await self._imports.met_database.wait()

@@ -50,6 +50,14 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             fields=("error",),
             meaning="the socket by which `userdrop status` asks cannot be made in the state directory",
         ),
+        "http_listening": Event(
+            level="info",
+            fields=("address",),
+            meaning="metrics and health are served there",
+        ),
+        "http_failed": Event(
+            level="error", fields=("path", "error"), meaning="a bug: what was asked for by HTTP could not be told"
+        ),
         "mail_goes_to_folder": Event(
             level="warning",
             fields=("mail_dir", "until"),

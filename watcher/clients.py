@@ -12,6 +12,7 @@ from importer.model import shown_name
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.folders import Found
+from watcher.gauging import Gauges
 from watcher.intake import Intake
 from watcher.snapshot import ClientSnapshot, FileNow
 
@@ -95,6 +96,10 @@ class Clients:
         """What is shown of one file; nothing where there is no such client."""
         served = self._served.get(client)
         return FileNow() if served is None else served.intake.file(name)
+
+    def gauges(self) -> tuple[Gauges, ...]:
+        """Every client's directory as numbers, by the client's name."""
+        return tuple(self._served[client].intake.gauges() for client in sorted(self._served))
 
     def wake(self) -> None:
         """There may be something to look at."""

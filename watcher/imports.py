@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
@@ -29,6 +30,7 @@ from importer.model import (
 from importer.reasons import refusal
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
+from watcher.counting import Counting
 from watcher.model import Sighting, Upload
 from watcher.snapshot import Clocks, RunningImport, running_import
 from watcher.turns import Turn, Turns
@@ -108,8 +110,10 @@ class Imports:
         told: called when there may be mail to form.
         released: called with a client and the names of files that were dealt with, one way or another.
         purges: whether the site does not keep files in bak for ever.
+        now: the wall clock, UTC.
 
     Attributes:
+        counting: of what has become of files.
         met_database: set when the first job has ended, well or not: then the tables are there, or an alert is open.
     """
 
@@ -122,8 +126,11 @@ class Imports:
         told: Callable[[], None],
         released: Callable[[str, list[str]], None],
         purges: bool,
+        now: Callable[[], datetime],
     ) -> None:
+        self.counting = Counting()
         self._purges = purges
+        self._now = now
         self._worker = worker
         self._alerts = alerts
         self._elapsed = elapsed
@@ -264,6 +271,7 @@ class Imports:
 
     async def _import(self, turn: Turn, desk: _Desk) -> int:
         """How many files of the group have reached their end."""
+        self.counting.begun(turn.uploads, self._now())
         uploads = tuple((upload.name, upload.sighting.content) for upload in turn.uploads)
         job = ImportFiles(client=turn.client, directory=desk.directory, uploads=uploads, language=desk.language)
         done = await self._do(job)
@@ -303,6 +311,7 @@ class Imports:
         self._running = _Running(job, self._elapsed()) if isinstance(job, ImportFiles | Recover) else None
         try:
             async for outcome in self._worker.run(job):
+                self.counting.heard(outcome, self._now())
                 done += self._tell(outcome)
                 self._note_pace(outcome)
         except (HeldElsewhereError, OutageError, WorkerDiedError) as hindrance:

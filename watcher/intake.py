@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import structlog
@@ -19,12 +20,13 @@ from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.batching import next_tick, oldest_first, seconds_to_tick
 from watcher.evidence import look_at
+from watcher.gauging import IMPORTING, Gauges, gauges
 from watcher.model import Sighting, Upload
 from watcher.observing import Observers
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
 from watcher.settling import Decision, Held, Patience, Settled, Waiting, Watched, decide, look
-from watcher.snapshot import ClientSnapshot, Clocks, FileNow, refused_files, waiting_file, waiting_files
+from watcher.snapshot import ClientSnapshot, Clocks, FileNow, refused_files, wait_reason, waiting_file, waiting_files
 from watcher.watching import Supervisor
 
 LONGEST_WAIT_SECONDS = 30.0
@@ -151,6 +153,19 @@ class Intake:
             waiting=next(iter([*seen, *refused]), None),
             is_handed_on=name in self._handed_on,
             next_tick=clocks.utc_second(clocks.elapsed + self._seconds_to_tick()),
+        )
+
+    def gauges(self) -> Gauges:
+        """The client's directory as numbers; what was handed on is counted as well."""
+        waiting = ((wait_reason(each, self._decided(each)), each) for each in self._watched.values())
+        taken = ((IMPORTING, each) for each in self._handed_on.values())
+        return gauges(
+            self._client,
+            self._watch.state,
+            seen=chain(waiting, taken),
+            refused=(each.value for each in self._not_taken.values()),
+            now=self._elapsed(),
+            last_tick=self._last_tick,
         )
 
     async def run(self, stopping: asyncio.Event) -> None:

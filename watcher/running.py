@@ -10,7 +10,7 @@ import structlog
 
 from importer.format import Format
 from importer.holding import HeldElsewhereError
-from watcher.app import Service, make_directories, transport
+from watcher.app import Service, UnusableAddressError, make_directories, transport
 from watcher.doctor.examining import examined
 from watcher.doctor.findings import State
 from watcher.doctor.service import ACCOUNT
@@ -49,6 +49,9 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
         asyncio.run(_run(settings, format_, journal, once=once))
     except UnusableSetupError as error:
         raise EndedError("\n".join(error.mistakes), USAGE) from None
+    except UnusableAddressError as error:
+        message = f"USERDROP_HTTP_LISTEN: {error.address} cannot be listened at: {error.why}"
+        raise EndedError(message, UNAVAILABLE) from None
     except HeldElsewhereError as held:
         message = f"another userdrop imports the files of {held.client}; they were left to it"
         raise EndedError(message, ALREADY_RUNNING) from None

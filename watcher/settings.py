@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,7 +36,7 @@ from pydantic_settings import (
 
 PREFIX = "USERDROP_"
 FILE_SUFFIX = "_FILE"
-SECRETS = ("database_url", "smtp_password")
+SECRETS = ("database_url", "smtp_password", "http_token")
 """Settings that may also come from a file, named by the same variable with _FILE at its end, or from a credential of
 systemd that has the field's name. Source: systemd.exec(5), LoadCredential=.
 """
@@ -44,6 +45,7 @@ _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 CLIENT_PREFIX = f"{PREFIX}CLIENTS__"
 """Followed by a client's key, see `watcher.folders`, by two underscores and a setting."""
 
+SHORTEST_TOKEN = 16
 DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 _KEY = re.compile(r"[A-Z0-9_]+")
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
@@ -64,6 +66,53 @@ def _addresses(value: object) -> object:
 def _address(value: str) -> str:
     if not _ADDRESS.fullmatch(value):
         message = "should be an e-mail address like admin@example.org"
+        raise ValueError(message)
+    return value
+
+
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})")
+
+
+def _listen(value: str) -> str:
+    _address_and_port(value)
+    return value
+
+
+def _address_and_port(value: str) -> tuple[str, int]:
+    """Where to listen.
+
+    Raises:
+        ValueError: it says no address of this machine and port.
+    """
+    found = _LISTEN.fullmatch(value)
+    try:
+        address = ip_address((found["six"] or found["four"]) if found else "")
+    except ValueError:
+        address = None
+    if found is None or address is None or (address.version == 6) != bool(found["six"]) or not _is_port(found["port"]):
+        message = "should be an IP address and a port like 127.0.0.1:9464 or [::1]:9464"
+        raise ValueError(message)
+    return str(address), int(found["port"])
+
+
+def _is_port(text: str) -> bool:
+    return 0 < int(text) < 65536
+
+
+def _is_loopback(value: str) -> bool:
+    """Whether only this machine can reach it; True for what is a mistake of another kind."""
+    try:
+        return ip_address(_address_and_port(value)[0]).is_loopback
+    except ValueError:
+        return True
+
+
+def _token(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if len(token) < SHORTEST_TOKEN or not all("!" <= character <= "~" for character in token):
+        message = (
+            f"should have at least {SHORTEST_TOKEN} ASCII characters and no blanks, like `openssl rand -hex 32` gives"
+        )
         raise ValueError(message)
     return value
 
@@ -229,6 +278,16 @@ class Settings(BaseSettings):
         default=601,
         description="the same where locks or the server's log leave doubt; above 2 x data_connection_timeout",
     )
+    http_listen: Annotated[str, AfterValidator(_listen)] | None = Field(
+        default=None,
+        description="where metrics (/metrics) and health (/healthz, /readyz) are served, like 127.0.0.1:9464 or "
+        "[::1]:9464; by default nowhere",
+    )
+    http_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
+        default=None,
+        description="what readers of all that but /healthz show, as a bearer token or as the password of any user; "
+        "required where USERDROP_HTTP_LISTEN is no loopback address",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, console (coloured), or auto: console on a terminal"
@@ -276,6 +335,11 @@ class Settings(BaseSettings):
         """The mail server's port in force."""
         return self.smtp_port or DEFAULT_PORTS[self.smtp_tls]
 
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Address and port of the HTTP server; None where there is to be none."""
+        return None if self.http_listen is None else _address_and_port(self.http_listen)
+
     def quiet_times(self, client: ClientSettings) -> tuple[float, float]:
         """The quiet time and the long one of a client, in seconds; the long one is never the shorter."""
         quiet = client.quiet_seconds or self.quiet_seconds
@@ -304,6 +368,8 @@ def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
     root = Path(str(given.get("vsftpd_log_root") or upload).partition(SESSION_USER)[0])
     if given.get("vsftpd_log") is not None and not upload.resolve().is_relative_to(root.resolve()):
         yield f"{variable('vsftpd_log_root')}: should be {variable('upload_dir')} or a directory above it"
+    if not _is_loopback(given.get("http_listen") or "") and given.get("http_token") is None:
+        yield f"{variable('http_listen')} is open to other machines, so {variable('http_token')} must be set too"
     if given.get("clients") and str(given.get("client_folders")).lower() not in _TRUE:
         names = " and ".join(f"{CLIENT_PREFIX}{key}__*" for key in sorted(given["clients"]))
         yield f"{names} is set, so {variable('client_folders')} must be true"

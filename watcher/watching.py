@@ -30,6 +30,7 @@ from watcher.supervision import (
     SendCanary,
     Supervision,
     Unhearable,
+    WatchState,
     advance,
     is_live,
     next_look,
@@ -98,6 +99,11 @@ class Supervisor:
     def is_live(self) -> bool:
         """Whether events tell of every change."""
         return is_live(self._known)
+
+    @property
+    def state(self) -> WatchState:
+        """How new files are found."""
+        return self._known.state
 
     def snapshot(self, clocks: Clocks) -> Watch:
         """What is shown of the watch."""

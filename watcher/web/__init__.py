@@ -1,0 +1,1 @@
+"""What the service shows by HTTP: metrics, health, and a page."""
