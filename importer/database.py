@@ -180,6 +180,11 @@ mails = Table(
     Column("text", Text, nullable=False, comment="the body as plain text"),
     Column("html", Text, nullable=False, comment="the body as HTML"),
     Column("attachments", JSON, nullable=False, comment="[{claim_id, filename}]: the reports of these imports"),
+    Column(
+        "unattached",
+        JSON(none_as_null=True),
+        comment="{text, html}: what the mail says where none of its reports fits; null where it has none",
+    ),
     Column("language", String(8), comment="of subject and body, as en or fr; null means en"),
     Column("state", String(20), nullable=False, comment="queued, sent or dead"),
     Column("tries", Integer, nullable=False, comment="how often the mail server was asked to take it"),

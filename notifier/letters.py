@@ -12,7 +12,7 @@ from typing import Any
 
 from importer.model import Notice
 from notifier.alert_texts import ALERT_TEXTS
-from notifier.model import AlertMail, AlertText, Attachment, Letter, Occasion
+from notifier.model import AlertMail, AlertText, Attachment, Bodies, Letter, Occasion
 from notifier.safety import attachment_name, safe_text
 from notifier.telling import Telling
 from notifier.templating import Templates, Words
@@ -93,6 +93,19 @@ class Letters:
         """One letter about all that happened to a client's files; at least one notice, all of one client."""
         words = self.templates.of(language or self.own_language(notices[0].client) or self.language)
         attachments = _attachments(notices) if self.attaches else ()
+        without = self._to_client(notices, next_run, words, ())
+        if not attachments:
+            return without
+        unattached = Bodies(text=without.text, html=without.html)
+        return replace(self._to_client(notices, next_run, words, attachments), unattached=unattached)
+
+    def _to_client(
+        self,
+        notices: Sequence[Notice],
+        next_run: datetime | None,
+        words: Words,
+        attachments: tuple[Attachment, ...],
+    ) -> Letter:
         is_merged = len(attachments) > MOST_ATTACHMENTS
         attached = {attachment.claim_id: attachment.filename for attachment in attachments}
         telling = Telling(words)

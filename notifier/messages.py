@@ -64,8 +64,9 @@ def build(mail: StoredMail, sender: str, packed: Packed) -> Message:
     message["Message-ID"] = mail.message_id
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(_with_note(mail.letter.text, packed.note))
-    message.add_alternative(_with_note_html(mail.letter.html, packed.note), subtype="html")
+    said = mail.letter.bodies(attached=bool(packed.files))
+    message.set_content(_with_note(said.text, packed.note))
+    message.add_alternative(_with_note_html(said.html, packed.note), subtype="html")
     identity = "".join(filter(str.isalnum, mail.message_id.partition("@")[0]))
     stand_ins = [f"=_{number}_{identity}_file" for number in range(len(packed.files))]
     for stand_in, (name, _) in zip(stand_ins, packed.files, strict=True):

@@ -95,14 +95,34 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bodies:
+    """What a mail says; the plain text is complete by itself."""
+
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """What a mail says, before it has a recipient; the plain text is complete by itself."""
+    """A mail before it has a recipient.
+
+    Attributes:
+        attachments: the reports that travel with it, where they fit.
+        unattached: what it says where none of them fits, which is known only when it is sent; None without any.
+    """
 
     subject: str
     text: str
     html: str
     attachments: tuple[Attachment, ...] = ()
+    unattached: Bodies | None = None
     language: str = "en"
+
+    def bodies(self, *, attached: bool) -> Bodies:
+        """What is said where reports travel with it, or where none does."""
+        if self.unattached is not None and not attached:
+            return self.unattached
+        return Bodies(text=self.text, html=self.html)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

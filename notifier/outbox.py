@@ -20,7 +20,19 @@ from importer.engines import reading_engine, take_turns
 from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
 from notifier.alerting import is_told, shared, told
 from notifier.letters import Letters
-from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Letter, Mail, Queued, Report, StoredMail
+from notifier.model import (
+    Addresses,
+    Alert,
+    AlertKind,
+    AlertMail,
+    Attachment,
+    Bodies,
+    Letter,
+    Mail,
+    Queued,
+    Report,
+    StoredMail,
+)
 from notifier.retrying import LONGEST_WAIT
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -157,6 +169,7 @@ def _insert(connection: Connection, mail: Mail) -> Queued:
         "text": mail.letter.text,
         "html": mail.letter.html,
         "attachments": [asdict(attachment) for attachment in mail.letter.attachments],
+        "unattached": None if mail.letter.unattached is None else asdict(mail.letter.unattached),
         "language": mail.letter.language,
         "state": "queued",
         "tries": 0,
@@ -225,7 +238,12 @@ def _stored(row: AnyRow) -> StoredMail:
         recipient=row.recipient,
         client=row.client,
         letter=Letter(
-            subject=row.subject, text=row.text, html=row.html, attachments=attachments, language=row.language or "en"
+            subject=row.subject,
+            text=row.text,
+            html=row.html,
+            attachments=attachments,
+            unattached=None if row.unattached is None else Bodies(**row.unattached),
+            language=row.language or "en",
         ),
         created_at=row.created_at,
         tries=row.tries,

@@ -122,7 +122,7 @@ def drop(connection: Connection, numbers: Sequence[int], *, now: datetime) -> li
 
 
 def _listing() -> Select[tuple[Any, ...]]:
-    return select(*(column for column in mails.c if column.name not in {"text", "html"}))
+    return select(*(column for column in mails.c if column.name not in {"text", "html", "unattached"}))
 
 
 def _chosen(connection: Connection, numbers: Sequence[int], now: datetime) -> list[int]:

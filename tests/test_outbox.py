@@ -55,6 +55,15 @@ def test_clients_and_audiences_get_mails_of_their_own(engine: Engine) -> None:
     ]
 
 
+def test_what_a_mail_says_without_its_reports_is_kept_with_it(engine: Engine) -> None:
+    store(engine, failed_rows(1), failed_rows(2, client="other", report=None))
+    _form(engine)
+    letters = {mail.client: mail.letter for mail in _lease(engine)}
+    assert "attached" in letters["acme"].bodies(attached=True).text
+    assert "attached" not in letters["acme"].bodies(attached=False).text
+    assert letters["other"].unattached is None
+
+
 def test_every_recipient_has_a_row_of_its_own(engine: Engine) -> None:
     store(engine, failed_rows())
     _form(engine, addresses=Addresses(failed_import=("a@x.example", "b@x.example"), admin="admin@x.example"))

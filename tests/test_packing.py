@@ -3,10 +3,12 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,7 @@ def mail_with(reports: list[Report]) -> StoredMail:
         message_id="<1234@parking.example>",
         recipient="registrar@client.example",
         client="acme",
-        letter=type(letter)(subject=letter.subject, text=letter.text, html=letter.html, attachments=attachments),
+        letter=replace(letter, attachments=attachments),
         created_at=NOW,
         tries=0,
         next_try_at=NOW,
@@ -132,6 +134,19 @@ def test_where_not_even_one_row_fits_the_report_is_named(tmp_path: Path) -> None
     made = packed([report], largest=20_000)
     assert (made.packing, made.files) == (Packing.NOTHING, ())
     assert "bak/big.failed.csv" in made.note
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_mail_into_which_no_report_fits_does_not_say_that_one_is_attached(tmp_path: Path, language: str) -> None:
+    report = place(tmp_path, "big", b"uid,city\r\nU1," + os.urandom(50_000).hex().encode() + b"\r\n")
+    letters = replace(LETTERS, language=language)
+    mail = replace(mail_with([report]), letter=letters.to_client([failed_rows()], NOW))
+    made = replace(packed([report], largest=20_000), note="")
+    for part in build(mail, ADDRESSES.admin, made).tree.walk():
+        if part.get_content_maintype() == "text":
+            said = part.get_content()
+            assert "bak/students.20260301T143301Z.1.failed.csv" in said
+            assert not {"attached", "joint", "jointe", "jointes"} & set(re.findall(r"\w+", said))
 
 
 @settings(max_examples=50, deadline=None)
