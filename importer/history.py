@@ -5,12 +5,25 @@ cell of a file, except for the key that a user is asked for by.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Row,
+    Select,
+    cast,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from importer.database import HAS_FAILURES, UnusableDatabaseError, imports, is_user, require_tables, user_table
 from importer.engines import read_only_engine, reading_engine, sqlite_file
@@ -86,6 +99,26 @@ class PastUser:
     changed: PastImport | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayCounts:
+    """What a client's files of a day have brought.
+
+    Attributes:
+        day: UTC.
+        files: that were taken.
+        refused: of them, those of which nothing was imported.
+        rows: that are users now, or failed.
+        failed: of them, those that failed.
+    """
+
+    client: str
+    day: dt.date
+    files: int
+    refused: int
+    rows: int
+    failed: int
+
+
 _COUNTS = tuple(field.name for field in fields(Counts))
 _PLAIN = tuple(field.name for field in fields(PastImport) if field.name not in {"counts", "reasons"})
 _COLUMNS = (*_PLAIN, *_COUNTS, "reasons")
@@ -140,6 +173,81 @@ def past_imports(
     """
     found = connection.execute(_imports_query(client, file, since, only_failures=only_failures).limit(limit))
     return tuple(_past_import(row, "") for row in found)
+
+
+def last_imports(connection: Connection, *, limit: int) -> tuple[PastImport, ...]:
+    """The last imports of all clients, the newest first, by when they were begun.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    query = select(*(imports.c[name] for name in _COLUMNS)).order_by(imports.c.claim_id.desc()).limit(limit)
+    return tuple(_past_import(row, "") for row in connection.execute(query))
+
+
+def day_counts(connection: Connection, clients: Collection[str], *, since: dt.datetime) -> tuple[DayCounts, ...]:
+    """What each day since then has brought, by client; days without a file are left out.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    day = _day(connection)
+    query = (
+        select(
+            imports.c.client,
+            day.label("day"),
+            func.count().label("files"),
+            func.count().filter(imports.c.status != "imported").label("refused"),
+            func.sum(imports.c.accepted + imports.c.failed).label("rows"),
+            func.sum(imports.c.failed).label("failed"),
+        )
+        .where(imports.c.client.in_(clients), imports.c.committed_at >= since)
+        .group_by(imports.c.client, day)
+        .order_by(imports.c.client, day)
+    )
+    return tuple(
+        DayCounts(**{**row._mapping, "day": dt.date.fromisoformat(row.day)})  # noqa: SLF001 - see _past_import
+        for row in connection.execute(query)
+    )
+
+
+def failure_counts(
+    connection: Connection, clients: Collection[str], *, since: dt.datetime, limit: int
+) -> tuple[FailureCount, ...]:
+    """Why rows of these clients' files failed since then, the most frequent reason first.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
+    """
+    reason, part = _reasons(connection)
+    code, column, number = part("code"), part("column"), func.sum(cast(part("count"), Integer))
+    query = (
+        select(code, column, number)
+        .select_from(imports.join(reason, true()))
+        .where(imports.c.client.in_(clients), imports.c.committed_at >= since, HAS_FAILURES)
+        .group_by(code, column)
+        .order_by(number.desc(), code, column)
+        .limit(limit)
+    )
+    return tuple(
+        FailureCount(code=code, column=column, count=count) for code, column, count in connection.execute(query)
+    )
+
+
+def _day(connection: Connection) -> ColumnElement[str]:
+    """The day of an entry in UTC, as 2026-03-01."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", imports.c.committed_at), "YYYY-MM-DD")
+    return func.date(imports.c.committed_at)
+
+
+def _reasons(connection: Connection) -> tuple[FromClause, Callable[[str], ColumnElement[str]]]:
+    """The reasons of an entry as rows, and what gets a part of a reason."""
+    if connection.dialect.name == "postgresql":  # read once, as JSONB, they take half the time
+        rows = func.jsonb_array_elements(cast(imports.c.reasons, JSONB)).table_valued("value").render_derived()
+        return rows, lambda name: rows.c.value.op("->>")(literal_column(f"'{name}'"))
+    rows = func.json_each(imports.c.reasons).table_valued("value")
+    return rows, lambda name: func.json_extract(rows.c.value, literal_column(f"'$.{name}'"))
 
 
 def past_user(connection: Connection, format_: Format, client: str, key: str) -> PastUser | None:

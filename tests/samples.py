@@ -1,8 +1,12 @@
-"""`python -m tests.samples` writes a sample of each letter to deploy/letters, and pictures of them by Chromium."""
+"""`python -m tests.samples` writes a sample of each letter to deploy/letters, and pictures of them by Chromium.
+
+So too pictures of the page that the service serves, to deploy/page.
+"""
 
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
@@ -15,9 +19,11 @@ from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion, Stored
 from notifier.packing import Packed, Packing
 from notifier.templating import Templates
 from tests.mailing import ADDRESSES, NOW, REPORT, failed_rows, refused
+from tests.page import full_page
 from tests.servers.tools import environment, needs
 
 PLACE = Path(__file__).parents[1] / "deploy" / "letters"
+PAGES = PLACE.parent / "page"
 PHONE, DESKTOP = 500, 1280
 """Widths in pixels; Chromium makes no window narrower than 500."""
 
@@ -124,6 +130,22 @@ def picture(letter: Letter, width: int) -> bytes:
         return target.read_bytes()
 
 
+def framed(html: str, width: int, height: int) -> str:
+    """The page as a window of that width shows it, also of one that is narrower than Chromium's own can be."""
+    frame = f'<iframe width="{width}" height="{height}" style="border:0" srcdoc="{escape(html)}"></iframe>'
+    return f'<body style="margin:0">{frame}</body>'
+
+
+def picture_of_page(width: int, height: int) -> bytes:
+    """A PNG of the page."""
+    with TemporaryDirectory() as name:
+        target = Path(name) / "page.png"
+        size = f"--window-size={max(width, PHONE)},{height}"
+        browsed(framed(full_page(), width, height), Path(name), f"--screenshot={target}", size)
+        return target.read_bytes()
+
+
+PAGE_PICTURES: Mapping[str, tuple[int, int]] = {"phone": (390, 4400), "desktop": (DESKTOP, 1900)}
 PICTURES: Mapping[str, int] = {"client": DESKTOP, "client-fr": PHONE, "alert": DESKTOP}
 
 if __name__ == "__main__":
@@ -132,3 +154,6 @@ if __name__ == "__main__":
         (PLACE / its_name).write_bytes(content)
     for its_name, its_width in PICTURES.items():
         (PLACE / f"{its_name}.png").write_bytes(picture(letters()[its_name], its_width))
+    PAGES.mkdir(exist_ok=True)
+    for its_name, (its_width, its_height) in PAGE_PICTURES.items():
+        (PAGES / f"{its_name}.png").write_bytes(picture_of_page(its_width, its_height))

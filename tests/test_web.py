@@ -15,13 +15,14 @@ from tests.servers.ports import LOOPBACK
 from watcher.gauging import Gauges
 from watcher.supervision import WatchState
 from watcher.web.doors import names_this_machine, shows
+from watcher.web.page import Html
 from watcher.web.readiness import Readiness, readiness
 from watcher.web.serving import HEADERS, LINE_BYTES, MOST_CONNECTIONS, Answers, listening, serving
 
 TOKEN = "0123456789abcdef"
 READY = Readiness(complaints=())
 UNREADY = Readiness(complaints=("database: no answer", "watch of acme: deaf"))
-PATHS = ("/metrics", "/readyz")
+PATHS = ("/", "/metrics", "/readyz")
 
 
 @asynccontextmanager
@@ -37,10 +38,14 @@ async def served(
     async def told_readiness() -> Readiness:
         return ready
 
+    async def told_page() -> Html:
+        return Html(text="<!DOCTYPE html>", policy="default-src 'none'; style-src 'sha256-x'")
+
+    answers = Answers(metrics=told_metrics, readiness=told_readiness, page=told_page)
     listener = listening(LOOPBACK, 0)
     base = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     async with (
-        serving(listener, Answers(metrics=told_metrics, readiness=told_readiness), token=token),
+        serving(listener, answers, token=token),
         aiohttp.ClientSession(base) as session,
     ):
         yield session
@@ -69,6 +74,12 @@ async def test_who_is_not_ready_says_why() -> None:
         assert await response.text() == "database: no answer\nwatch of acme: deaf\n"
     async with served(ready=UNREADY) as session:
         assert await status(session, "/healthz") == HTTPStatus.OK
+
+
+async def test_the_page_is_html_and_allows_its_own_style_only() -> None:
+    async with served() as session, session.get("/") as response:
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert response.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'sha256-x'"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/nowhere"])

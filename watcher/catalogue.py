@@ -53,7 +53,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "http_listening": Event(
             level="info",
             fields=("address",),
-            meaning="metrics and health are served there",
+            meaning="metrics, health and the page are served there",
         ),
         "http_failed": Event(
             level="error", fields=("path", "error"), meaning="a bug: what was asked for by HTTP could not be told"

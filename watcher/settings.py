@@ -280,8 +280,8 @@ class Settings(BaseSettings):
     )
     http_listen: Annotated[str, AfterValidator(_listen)] | None = Field(
         default=None,
-        description="where metrics (/metrics) and health (/healthz, /readyz) are served, like 127.0.0.1:9464 or "
-        "[::1]:9464; by default nowhere",
+        description="where metrics (/metrics), health (/healthz, /readyz) and a page for people (/) are served, like "
+        "127.0.0.1:9464 or [::1]:9464; by default nowhere",
     )
     http_token: Annotated[SecretStr, AfterValidator(_token)] | None = Field(
         default=None,

@@ -31,6 +31,7 @@ from tests.bench.bounds import postgresql_bound, sqlite_bound
 from tests.bench.judging import judged
 from tests.bench.mail import mail
 from tests.bench.measuring import Run, run, typical
+from tests.bench.page import page
 from tests.bench.small import small
 from tests.bench.watching import watch
 from tests.generate.big import CHUNK_RECORDS, COLUMNS, big_file, person
@@ -301,6 +302,7 @@ def _run(command: Sequence[str | Path]) -> Run:
 bench.add_command(small)
 bench.add_command(watch)
 bench.add_command(mail)
+bench.add_command(page)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,28 @@ def test_prometheus_reads_what_became_of_a_file(house: House, port: int) -> None
     assert after["process_resident_memory_bytes", ()] > 0
 
 
+def test_the_page_shows_what_became_of_a_file_and_nothing_of_its_users(house: House, port: int) -> None:
+    house.drop("first.csv", STUDENTS)
+    with house.service() as service:
+        service.wait_for_event("upload_settled", file="first.csv")
+        wait_until(lambda: asked(port, "/readyz")[0] == 200, "a service that is ready", timeout=30)
+        waiting = page(port)
+        imported_at_next_tick(service, "first.csv")
+        imported = page(port)
+    assert "it is complete and waits for the next run" in waiting
+    assert "No file has come." in waiting
+    assert 'data-label="What became of it">imported<' in imported
+    assert "default: 3 rows, 1 failed" in imported
+
+
+def page(port: int) -> str:
+    status, html = asked(port, "/")
+    assert status == 200
+    assert files.CANARY not in html.lower()
+    assert "@" not in html.partition("</style>")[2]
+    return html
+
+
 def test_readiness_says_what_is_out(house: House, port: int) -> None:
     with house.service():
         wait_until(lambda: asked(port, "/readyz") == (200, "ready\n"), "a service that is ready", timeout=30)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from importer.engines import reading_engine
+from importer import history
+from importer.engines import product, reading_engine
 from notifier import queueing
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
@@ -17,11 +18,17 @@ from notifier.model import Delivered
 from notifier.outbox import DATABASE_ERRORS
 from watcher.counting import Counting
 from watcher.gauging import Gauges
+from watcher.snapshot import ServiceSnapshot
 from watcher.web.metrics import Metrics, Scrape
+from watcher.web.page import Html, LedgerFacts, Page, first_day
 from watcher.web.readiness import Readiness, readiness
 
 DATABASE_SECONDS = 2.0
 """How long the database may take to be called one that answers."""
+PAGE_SECONDS = 10.0
+"""The same for everything that the page shows of it."""
+LAST_IMPORTS = 20
+MOST_REASONS = 50
 MOST_MAILS = 10_000
 """So many of a state are counted."""
 
@@ -34,7 +41,9 @@ class Gathering:
     Args:
         engine: the database.
         interval: from tick to tick.
-        clients: how their directories stand.
+        now: the wall clock, UTC.
+        service: what it shows of itself.
+        clients: their directories as numbers.
         alerts: the administrator's.
         counting: what has become of files.
         delivered: what has become of mails.
@@ -45,6 +54,8 @@ class Gathering:
         *,
         engine: Engine,
         interval: timedelta,
+        now: Callable[[], datetime],
+        service: Callable[[], ServiceSnapshot],
         clients: Callable[[], tuple[Gauges, ...]],
         alerts: Alerts,
         counting: Counting,
@@ -52,15 +63,26 @@ class Gathering:
     ) -> None:
         self._engine = reading_engine(engine)
         self._interval = interval
+        self._now = now
+        self._service = service
         self._clients = clients
         self._alerts = alerts
         self._metrics = Metrics(counting)
+        self._page = Page()
         self._delivered = delivered
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="http-database")
 
     async def readiness(self) -> Readiness:
         """Whether the service does its work."""
-        return self._judged(self._clients(), await self._mails())
+        return self._judged(self._clients(), database_answers=await self._mails() is not None)
+
+    async def page(self) -> Html:
+        """What is going on, for people."""
+        now, service, clients = self._now(), self._service(), self._clients()
+        names = [each.client for each in clients]
+        ledger = await self._asked(lambda connection: _ledger(connection, names, now), PAGE_SECONDS)
+        ready = self._judged(clients, database_answers=ledger is not None)
+        return await asyncio.to_thread(self._page.html, service, ready, ledger, now)
 
     async def metrics(self) -> bytes:
         """Everything that is measured."""
@@ -71,7 +93,7 @@ class Gathering:
             alerts=tuple(alert.kind for alert in self._alerts.board.alerts if is_open(alert)),
             mails=mails,
             mails_sent=self._delivered().sent,
-            is_ready=self._judged(clients, mails).is_ready,
+            is_ready=self._judged(clients, database_answers=mails is not None).is_ready,
         )
         return self._metrics.text(scrape)
 
@@ -79,8 +101,8 @@ class Gathering:
         """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _judged(self, clients: tuple[Gauges, ...], mails: dict[str, int] | None) -> Readiness:
-        return readiness(clients, interval_seconds=self._interval.total_seconds(), database_answers=mails is not None)
+    def _judged(self, clients: tuple[Gauges, ...], *, database_answers: bool) -> Readiness:
+        return readiness(clients, interval_seconds=self._interval.total_seconds(), database_answers=database_answers)
 
     async def _mails(self) -> dict[str, int] | None:
         """How many mails are not sent, by state; None where the database does not answer."""
@@ -96,3 +118,13 @@ class Gathering:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
         except (*DATABASE_ERRORS, TimeoutError):
             return None
+
+
+def _ledger(connection: Connection, clients: list[str], now: datetime) -> LedgerFacts:
+    since = first_day(now)
+    return LedgerFacts(
+        database=product(connection),
+        imports=history.last_imports(connection, limit=LAST_IMPORTS),
+        days=history.day_counts(connection, clients, since=since),
+        failures=history.failure_counts(connection, clients, since=since, limit=MOST_REASONS),
+    )

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 from watcher.logs import place
 from watcher.web.doors import names_this_machine, shows
 from watcher.web.metrics import CONTENT_TYPE
+from watcher.web.page import Html
 from watcher.web.readiness import Readiness
 
 MOST_CONNECTIONS = 32
@@ -26,9 +27,10 @@ IDLE_SECONDS = 15.0
 LINE_BYTES = 4096
 MOST_HEADERS = 64
 
+POLICY = "Content-Security-Policy"
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    POLICY: "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -44,6 +46,7 @@ class Answers:
 
     metrics: Callable[[], Awaitable[bytes]]
     readiness: Callable[[], Awaitable[Readiness]]
+    page: Callable[[], Awaitable[Html]]
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -95,7 +98,16 @@ def _routes(answers: Answers) -> list[web.RouteDef]:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=await answers.metrics(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
-    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+    async def page(_: web.Request) -> web.Response:
+        html = await answers.page()
+        return web.Response(text=html.text, content_type="text/html", headers={POLICY: html.policy})
+
+    return [
+        web.get("/", page),
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/metrics", metrics),
+    ]
 
 
 def _guarded(token: str | None) -> Middleware:
