@@ -3,17 +3,11 @@
 import asyncio
 import gc
 import signal
-from functools import partial
-from threading import Thread
-
-import structlog
 
 from importer.format import Format
 from importer.holding import HeldElsewhereError
-from watcher.app import Service, UnusableAddressError, make_directories, transport
-from watcher.doctor.examining import examined
-from watcher.doctor.findings import State
-from watcher.doctor.service import ACCOUNT
+from watcher.app import Service, UnusableAddressError, make_directories
+from watcher.asking_doctor import tell_findings
 from watcher.instance import AlreadyRunningError, InstanceLocks
 from watcher.journal import Journal
 from watcher.logs import configure_logs, place
@@ -22,9 +16,6 @@ from watcher.worker import OutageError, UnusableSetupError
 
 USAGE, UNAVAILABLE, BUG, ALREADY_RUNNING = 3, 69, 70, 75
 """Exit codes; the last three are those of sysexits.h."""
-
-
-log = structlog.get_logger()
 
 
 class EndedError(Exception):
@@ -89,15 +80,13 @@ def _lock(settings: Settings) -> InstanceLocks:
 async def _run(settings: Settings, format_: Format, journal: Journal, *, once: bool) -> None:
     service = Service(settings, format_, journal)
     collect_rarely()
-    await (service.run_once() if once else service.run(begun=partial(_examine, settings, format_)))
-
-
-def _examine(settings: Settings, format_: Format) -> None:
-    """Have the doctor look, who may have to wait for a mail server: neither the service nor its end waits for that."""
-    Thread(target=_tell_findings, args=(settings, format_), name="doctor", daemon=True).start()
-
-
-def _tell_findings(settings: Settings, format_: Format) -> None:
-    for found in examined(settings, format_, make_transport=lambda: transport(settings), send=False):
-        if found.state is not State.OK and found.name != ACCOUNT:
-            log.warning("doctor_found", about=found.name, state=found.state.value, what=found.what, cure=found.cure)
+    if once:
+        await service.run_once()
+        return
+    asked: list[asyncio.Task[None]] = []
+    try:
+        await service.run(begun=lambda: asked.append(asyncio.create_task(tell_findings())))
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
