@@ -24,8 +24,11 @@ from tests.servers.tools import environment, needs
 
 PLACE = Path(__file__).parents[1] / "deploy" / "letters"
 PAGES = PLACE.parent / "page"
-PHONE, DESKTOP = 500, 1280
-"""Widths in pixels; Chromium makes no window narrower than 500."""
+PHONE, DESKTOP = 390, 1280
+"""Widths in pixels."""
+NARROWEST = 500
+"""Chromium makes no window narrower than that, so that what is to be narrower is shown in a frame."""
+HEIGHT = 900
 
 _TORONTO = Templates(timezone=ZoneInfo("America/Toronto"))
 _ENGLISH = Letters(_TORONTO)
@@ -126,8 +129,13 @@ def picture(letter: Letter, width: int) -> bytes:
     """A PNG of the HTML part in a window of that width."""
     with TemporaryDirectory() as name:
         target = Path(name) / "letter.png"
-        browsed(letter.html, Path(name), f"--screenshot={target}", f"--window-size={width},900")
+        browsed(framed(letter.html, width, HEIGHT), Path(name), f"--screenshot={target}", *window(width, HEIGHT))
         return target.read_bytes()
+
+
+def window(width: int, height: int) -> tuple[str, ...]:
+    """Chromium's arguments for a window with room for a frame of that size."""
+    return (f"--window-size={max(width, NARROWEST)},{height}",)
 
 
 def framed(html: str, width: int, height: int) -> str:
@@ -140,12 +148,11 @@ def picture_of_page(width: int, height: int) -> bytes:
     """A PNG of the page."""
     with TemporaryDirectory() as name:
         target = Path(name) / "page.png"
-        size = f"--window-size={max(width, PHONE)},{height}"
-        browsed(framed(full_page(), width, height), Path(name), f"--screenshot={target}", size)
+        browsed(framed(full_page(), width, height), Path(name), f"--screenshot={target}", *window(width, height))
         return target.read_bytes()
 
 
-PAGE_PICTURES: Mapping[str, tuple[int, int]] = {"phone": (390, 4400), "desktop": (DESKTOP, 1900)}
+PAGE_PICTURES: Mapping[str, tuple[int, int]] = {"phone": (PHONE, 4400), "desktop": (DESKTOP, 1900)}
 PICTURES: Mapping[str, int] = {"client": DESKTOP, "client-fr": PHONE, "alert": DESKTOP}
 
 if __name__ == "__main__":

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import DESKTOP, PHONE, PLACE, browsed, letters, messages, picture
+from tests.samples import DESKTOP, HEIGHT, PHONE, PLACE, browsed, framed, letters, messages, picture, window
 
-MEASURE = "<script>document.title = `${document.documentElement.scrollWidth} of ${window.innerWidth}`</script></body>"
+MEASURE = """
+<script>
+parent.document.title = `${document.documentElement.scrollWidth} of ${window.innerWidth}`
+</script></body>
+"""
 
 
 @pytest.mark.parametrize(("name", "content"), [*messages()], ids=lambda value: value if isinstance(value, str) else "")
@@ -21,9 +25,9 @@ def test_samples_are_what_is_sent(name: str, content: bytes) -> None:
 @pytest.mark.parametrize("name", [*letters()])
 def test_a_letter_needs_no_scrolling_sideways(tmp_path: Path, name: str, width: int) -> None:
     letter = letters()[name]
-    html = letter.html.replace("</body>", MEASURE)
-    shown = browsed(html, tmp_path, "--dump-dom", f"--window-size={width},900").stdout.decode()
+    html = framed(letter.html.replace("</body>", MEASURE), width, HEIGHT)
+    shown = browsed(html, tmp_path, "--dump-dom", *window(width, HEIGHT)).stdout.decode()
     found = re.search(r"<title>(\d+) of (\d+)</title>", shown)
     assert found is not None
-    assert int(found[1]) <= int(found[2])
+    assert int(found[1]) <= int(found[2]) == width
     assert picture(letter, width).startswith(b"\x89PNG")
