@@ -58,6 +58,7 @@ class Delivery:
         gather: how long a client must be quiet before its notices become a mail.
         database_clock: the time by which mails are leased, the same for all nodes; called in threads, and may raise
             `DATABASE_ERRORS`. The clock, where there is one node only.
+        got_on: called before each round of `run`, and before each mail.
 
     Attributes:
         delivered: what `run` has done so far.
@@ -77,6 +78,7 @@ class Delivery:
         alerts: Alerts,
         gather: timedelta = GATHER,
         database_clock: Callable[[], datetime] | None = None,
+        got_on: Callable[[], None] = lambda: None,
     ) -> None:
         self.alerts = alerts
         self.delivered = Delivered()
@@ -97,6 +99,7 @@ class Delivery:
         self._clock = clock
         self._next_run = next_run
         self._gather = gather
+        self._got_on = got_on
         self._woken = asyncio.Event()
         self._direct_after: datetime | None = None
         self._restored = False
@@ -132,6 +135,7 @@ class Delivery:
     async def _loop(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             self._woken.clear()
+            self._got_on()
             self.delivered += await self._round(gather=self._gather, stopping=stopping)
             try:
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
@@ -229,6 +233,7 @@ class Delivery:
                 rest = [left.id for left in leased[position:]]
                 await asyncio.to_thread(outbox.release, self._engine, self._node, rest)
                 break
+            self._got_on()
             result = await self._sender.attempt(mail)
             self._results.add(result)
             done += await self._results.write()

@@ -27,7 +27,7 @@ class Desk:
         self.served: list[str] = []
         self.handed_on: list[tuple[str, list[str]]] = []
         self.has_served = asyncio.Event()
-        self.clients = Clients(find=self.find, serve=self.serve, alerts=self.alerts)
+        self.clients = Clients(find=self.find, serve=self.serve, alerts=self.alerts, elapsed=lambda: 0.0)
 
     def find(self) -> Found:
         return find(self.directory, ())

@@ -9,12 +9,14 @@ import pytest
 
 from watcher.settings import (
     PREFIX,
+    ServiceManager,
     Settings,
     SettingsMistakesError,
     documented,
     in_force,
     load_settings,
     plain_fields,
+    service_manager,
     variable,
 )
 
@@ -389,6 +391,25 @@ def test_a_token_that_can_be_guessed_or_not_be_sent_is_a_mistake_and_not_told(
     (mistake,) = environment.mistakes(HTTP_TOKEN=token)
     assert mistake.startswith("USERDROP_HTTP_TOKEN: should have at least 16 ASCII characters and no blanks")
     assert token not in mistake
+
+
+# Who has started the service
+
+
+def test_systemd_says_where_it_listens_and_how_long_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+    assert service_manager() == ServiceManager()
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("WATCHDOG_USEC", "120000000")
+    assert service_manager() == ServiceManager("/run/systemd/notify", 120.0)
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert service_manager().watchdog_seconds == 120.0
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert service_manager().watchdog_seconds is None
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+    assert service_manager().watchdog_seconds is None
 
 
 # Clients

@@ -16,14 +16,14 @@ import structlog
 from sqlalchemy import URL, make_url
 
 from importer.archiving import BAK
-from importer.engines import database_time, make_engine, sqlite_file
+from importer.engines import BUSY_SECONDS, database_time, make_engine, sqlite_file
 from importer.format import Format
 from importer.model import Retention, shown_name
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.letters import Letters
-from notifier.model import Addresses, OwnAddresses
-from notifier.smtp import FolderTransport, SmtpTransport, Tls, Transport
+from notifier.model import Addresses, AlertKind, OwnAddresses
+from notifier.smtp import SESSION_SECONDS, FolderTransport, SmtpTransport, Tls, Transport
 from notifier.templating import Templates
 from watcher.batching import next_tick
 from watcher.clients import Clients
@@ -32,14 +32,16 @@ from watcher.confining import Allowance
 from watcher.control import answering
 from watcher.disks import Disks
 from watcher.folders import Found, find, key_of
+from watcher.heartbeat import Heartbeat
 from watcher.imports import Imports
 from watcher.instance import node_name
 from watcher.intake import Intake
 from watcher.journal import Journal
 from watcher.model import CLIENT
 from watcher.observing import Observers
+from watcher.progress import Task
 from watcher.server_log import ServerLog, ServerVerdicts
-from watcher.settings import SESSION_USER, ClientSettings, Settings
+from watcher.settings import SESSION_USER, ClientSettings, ServiceManager, Settings
 from watcher.settling import Patience
 from watcher.snapshot import Clocks, ServiceSnapshot, open_alerts
 from watcher.worker import Worker, WorkerConfig
@@ -49,6 +51,13 @@ DRAIN_SECONDS = 25.0
 
 ONCE_PATIENCE_SECONDS = 60.0
 """How long a single run waits for a database that is out."""
+
+WATCH_SECONDS = 300.0
+"""Longer than a scan of the largest directory, and than a look at a hundred files of it, takes on the slowest disk."""
+IMPORT_SECONDS = 120.0
+"""Beyond the time that a file may take, after which the worker is ended and replaced."""
+DELIVERY_SECONDS = SESSION_SECONDS + 3 * BUSY_SECONDS
+"""A session with the mail server, and what waits for SQLite's write lock before and after it."""
 
 log = structlog.get_logger()
 
@@ -69,13 +78,19 @@ class Service:
         settings: in force.
         format_: the columns of a user file.
         journal: what the log has said of files.
+        manager: who has started it; None where nobody wants to be told how it is.
     """
 
-    def __init__(self, settings: Settings, format_: Format, journal: Journal) -> None:
+    def __init__(
+        self, settings: Settings, format_: Format, journal: Journal, manager: ServiceManager | None = None
+    ) -> None:
         self._journal = journal
         self._settings = settings
         self._started_at = utc_now()
         self._node = node_name(settings.state_dir)
+        self._manager = manager or ServiceManager()
+        self._is_prepared = False
+        self._delivery_got_on: float | None = None
         self._stopping = asyncio.Event()
         self._engine = make_engine(settings.database)
         self._alerts = Alerts(utc_now)
@@ -92,7 +107,7 @@ class Service:
             now=utc_now,
         )
         self._observers = Observers()
-        self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts)
+        self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts, elapsed=elapsed)
 
     async def run(self, begun: Callable[[], None]) -> None:
         """Import at every tick until SIGTERM or SIGINT.
@@ -112,6 +127,8 @@ class Service:
                 tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
                 tasks.create_task(self._disks.run(self._stopping))
+                if (heartbeat := self._heartbeat()) is not None:
+                    tasks.create_task(heartbeat.run(self._stopping))
                 await self._imports.met_database.wait()
                 if not self._stopping.is_set():
                     begun()
@@ -199,6 +216,41 @@ class Service:
                 log.info("http_listening", address=self._settings.http_listen)
                 yield
 
+    def _heartbeat(self) -> Heartbeat | None:
+        """What tells systemd how the service is; None where nobody listens."""
+        if self._manager.socket is None:
+            return None
+        return Heartbeat(
+            address=self._manager.socket,
+            watchdog_seconds=self._manager.watchdog_seconds,
+            is_ready=self._has_begun,
+            status=self._status,
+            tasks=self._tasks,
+            elapsed=elapsed,
+        )
+
+    def _has_begun(self) -> bool:
+        """Whether the database is as it should be, or is out, which the service outlasts."""
+        return self._is_prepared or any(map(self._alerts.is_open, (AlertKind.DATABASE, AlertKind.WORKER)))
+
+    def _status(self) -> str:
+        clients = self._clients.gauges()
+        files = sum(each.files.total() for each in clients)
+        alerts = len(open_alerts(self._alerts.board.alerts))
+        return f"clients: {len(clients)}, files that wait: {files}, open alerts: {alerts}"
+
+    def _tasks(self) -> tuple[Task, ...]:
+        """What must get on, each with the time that no step of it takes."""
+        of_file = self._settings.file_seconds + IMPORT_SECONDS
+        return (
+            Task(name="watch", since=self._clients.got_on(), patience=WATCH_SECONDS),
+            Task(name="imports", since=self._imports.owed_since, patience=of_file),
+            Task(name="delivery", since=self._delivery_got_on, patience=DELIVERY_SECONDS),
+        )
+
+    def _note_delivery(self) -> None:
+        self._delivery_got_on = elapsed()
+
     async def _deliver(self) -> None:
         await self._imports.met_database.wait()
         await self._delivery.run(self._stopping)
@@ -224,6 +276,7 @@ class Service:
 
     async def _prepare_and_import(self) -> None:
         await self._imports.prepare()
+        self._is_prepared = True
         await self._imports.run(self._stopping)
 
     async def _settle_and_import(self) -> None:
@@ -316,6 +369,7 @@ class Service:
             next_run=lambda: next_tick(utc_now(), settings.interval),
             jitter=random.random,
             alerts=self._alerts,
+            got_on=self._note_delivery,
         )
 
 

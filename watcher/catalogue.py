@@ -58,6 +58,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "http_failed": Event(
             level="error", fields=("path", "error"), meaning="a bug: what was asked for by HTTP could not be told"
         ),
+        "progress_stalled": Event(
+            level="error",
+            fields=("tasks",),
+            meaning="`watch`, `imports` or `delivery` did not get on for longer than any step takes; systemd, where it "
+            "watches the service, starts it anew",
+        ),
         "mail_goes_to_folder": Event(
             level="warning",
             fields=("mail_dir", "until"),

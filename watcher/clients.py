@@ -39,15 +39,25 @@ class Clients:
         find: the clients that there are now; OSError where the upload directory cannot be read. Called in threads.
         serve: makes the intake of a client that has come, with its directory.
         alerts: the administrator's.
+        elapsed: monotonic seconds.
 
     Attributes:
         shared: keys of settings that several folders have; see `watcher.folders`.
     """
 
-    def __init__(self, *, find: Callable[[], Found], serve: Callable[[str, Path], Intake], alerts: Alerts) -> None:
+    def __init__(
+        self,
+        *,
+        find: Callable[[], Found],
+        serve: Callable[[str, Path], Intake],
+        alerts: Alerts,
+        elapsed: Callable[[], float],
+    ) -> None:
         self._find = find
         self._serve = serve
         self._alerts = alerts
+        self._elapsed = elapsed
+        self._got_on = elapsed()
         self._served: dict[str, _Served] = {}
         self.shared: frozenset[str] = frozenset()
 
@@ -55,6 +65,7 @@ class Clients:
         """Serve every client until `stopping`, each at ticks of its own, which come at the same time."""
         async with asyncio.TaskGroup() as tasks:
             while not stopping.is_set():
+                self._got_on = self._elapsed()
                 for new in await self.look():
                     tasks.create_task(new.intake.run(new.ending))
                 with suppress(TimeoutError):
@@ -100,6 +111,10 @@ class Clients:
     def gauges(self) -> tuple[Gauges, ...]:
         """Every client's directory as numbers, by the client's name."""
         return tuple(self._served[client].intake.gauges() for client in sorted(self._served))
+
+    def got_on(self) -> float:
+        """When the one of us did something that did so the longest ago, monotonic seconds."""
+        return min([self._got_on, *(each.intake.got_on for each in self._served.values())])
 
     def wake(self) -> None:
         """There may be something to look at."""

@@ -114,6 +114,8 @@ class Imports:
 
     Attributes:
         counting: of what has become of files.
+        owed_since: since when the worker owes the next outcome, monotonic seconds; None while it owes none, or may take
+            as long as it needs.
         met_database: set when the first job has ended, well or not: then the tables are there, or an alert is open.
     """
 
@@ -129,6 +131,7 @@ class Imports:
         now: Callable[[], datetime],
     ) -> None:
         self.counting = Counting()
+        self.owed_since: float | None = None
         self._purges = purges
         self._now = now
         self._worker = worker
@@ -310,7 +313,9 @@ class Imports:
         done = 0
         self._running = _Running(job, self._elapsed()) if isinstance(job, ImportFiles | Recover) else None
         try:
+            self.owed_since = None if isinstance(job, Prepare) else self._elapsed()
             async for outcome in self._worker.run(job):
+                self.owed_since = self._elapsed()
                 self.counting.heard(outcome, self._now())
                 done += self._tell(outcome)
                 self._note_pace(outcome)
@@ -318,7 +323,7 @@ class Imports:
             self._hindered(job, desk, hindrance)
             return None
         finally:
-            self._running = None
+            self.owed_since = self._running = None
             self.met_database.set()
         self._went_well(job, desk)
         return done

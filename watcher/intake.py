@@ -57,6 +57,9 @@ class Intake:
         hand_on: gets what each tick finds complete, oldest first; there may be none.
         hold: gets each upload that was cut off, once for each content.
         observers: shared with other clients' intakes.
+
+    Attributes:
+        got_on: when it last did something, monotonic seconds; it never sleeps for longer than `LONGEST_WAIT_SECONDS`.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Intake:
         self._watch = Supervisor(
             client=client, directory=directory, elapsed=elapsed, alerts=alerts, changed=self.wake, observers=observers
         )
+        self.got_on = elapsed()
         self._scan_at = elapsed()
         self._watched: dict[str, Watched] = {}
         self._deadlines: dict[str, float] = {}
@@ -173,6 +177,7 @@ class Intake:
         async with self._supervised():
             await self._rescan()
             while not stopping.is_set():
+                self.got_on = self._elapsed()
                 await self._sleep(self._seconds_to_tick())
                 if stopping.is_set():
                     break
@@ -300,6 +305,7 @@ class Intake:
         wanted = await asyncio.to_thread(lambda: sorted({name for name in named if is_candidate(name)} - taken))
         there = taken.union(known, wanted)
         for first in range(0, len(wanted), LOOKS_AT_ONCE):
+            self.got_on = self._elapsed()
             for name, seen in await asyncio.to_thread(self._looks, wanted[first : first + LOOKS_AT_ONCE]):
                 self._see(name, seen, there)
         self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))

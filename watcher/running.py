@@ -11,7 +11,7 @@ from watcher.asking_doctor import tell_findings
 from watcher.instance import AlreadyRunningError, InstanceLocks
 from watcher.journal import Journal
 from watcher.logs import configure_logs, place
-from watcher.settings import Settings
+from watcher.settings import Settings, service_manager
 from watcher.worker import OutageError, UnusableSetupError
 
 USAGE, UNAVAILABLE, BUG, ALREADY_RUNNING = 3, 69, 70, 75
@@ -78,7 +78,7 @@ def _lock(settings: Settings) -> InstanceLocks:
 
 
 async def _run(settings: Settings, format_: Format, journal: Journal, *, once: bool) -> None:
-    service = Service(settings, format_, journal)
+    service = Service(settings, format_, journal, service_manager())
     collect_rarely()
     if once:
         await service.run_once()

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -461,6 +462,30 @@ def load_settings() -> Settings:
     if mistakes:
         raise SettingsMistakesError(mistakes)
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceManager:
+    """What systemd asks of a service with Type=notify. Sources: sd_notify(3), sd_watchdog_enabled(3).
+
+    Attributes:
+        socket: where it listens; None where nobody does.
+        watchdog_seconds: how long it waits for a sign of life; None for ever.
+    """
+
+    socket: str | None = None
+    watchdog_seconds: float | None = None
+
+
+def service_manager() -> ServiceManager:
+    """What the environment says of who has started us."""
+    environment = os.environ  # noqa: TID251 - the one room that reads it
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    is_ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return ServiceManager(
+        socket=environment.get("NOTIFY_SOCKET") or None,
+        watchdog_seconds=int(microseconds) / 1e6 if is_ours and microseconds.isdecimal() else None,
+    )
 
 
 def in_force(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -76,6 +76,11 @@ class House:
         """Set more of the service's variables, whose names begin with USERDROP_."""
         self._settings |= {f"USERDROP_{name}": str(value) for name, value in values.items()}
 
+    def tells_systemd(self, address: str, *, watchdog_seconds: float) -> None:
+        """Have the service tell how it is, as systemd would."""
+        microseconds = str(round(watchdog_seconds * 1e6))
+        self._settings |= {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": microseconds}
+
     def keeps_users_in(self, url: str) -> None:
         """Have another database used than SQLite in the state directory."""
         self._settings |= {"USERDROP_DATABASE_URL": url}
