@@ -22,7 +22,17 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from notifier.model import AlertKind
-from watcher.counting import BOUNDS, MOST_CLIENTS, OTHERS, REFUSAL_CODES, ROW_CODES, Counting, Distribution
+from watcher.counting import (
+    BOUNDS,
+    FILE_OUTCOMES,
+    MOST_CLIENTS,
+    OTHERS,
+    REFUSAL_CODES,
+    ROW_CODES,
+    ROW_OUTCOMES,
+    Counting,
+    Distribution,
+)
 from watcher.gauging import STATES, Gauges
 from watcher.supervision import WatchState
 
@@ -75,8 +85,10 @@ class _Source(Collector):
     def collect(self) -> Iterator[Metric]:
         if self.scrape is not None:
             yield from _of_service(self.scrape)
-            yield from _of_clients(self.scrape.clients[:MOST_CLIENTS])
-            yield from _of_files(self._counting)
+            clients = self.scrape.clients[:MOST_CLIENTS]
+            yield from _of_clients(clients)
+            names = {each.client for each in clients} | {client for client, _ in self._counting.files}
+            yield from _of_files(self._counting, sorted(names))
 
 
 def _of_service(scrape: Scrape) -> Iterator[Metric]:
@@ -112,9 +124,12 @@ def _of_clients(clients: tuple[Gauges, ...]) -> Iterator[Metric]:
     yield _gauge("userdrop_watch_state", "1 for the state in which the watch is.", "client state", watches)
 
 
-def _of_files(counting: Counting) -> Iterator[Metric]:
-    yield _counter("userdrop_files", "Files by what became of them.", "client outcome", counting.files.items())
-    yield _counter("userdrop_rows", "Rows of imported files.", "client outcome", counting.rows.items())
+def _of_files(counting: Counting, clients: list[str]) -> Iterator[Metric]:
+    """What is zero is told, too: the first of a kind would not count as an increase otherwise."""
+    files = (((client, outcome), counting.files[client, outcome]) for client in clients for outcome in FILE_OUTCOMES)
+    yield _counter("userdrop_files", "Files by what became of them.", "client outcome", files)
+    rows = (((client, outcome), counting.rows[client, outcome]) for client in clients for outcome in ROW_OUTCOMES)
+    yield _counter("userdrop_rows", "Rows of imported files.", "client outcome", rows)
     failed = (((code,), counting.failed[code]) for code in (*ROW_CODES, OTHERS))
     yield _counter("userdrop_failed_rows", "Why rows were not imported.", "reason", failed)
     refused = (((code,), counting.refused[code]) for code in (*REFUSAL_CODES, OTHERS))
