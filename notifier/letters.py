@@ -12,6 +12,7 @@ from typing import Any
 
 from importer.model import Notice
 from notifier.alert_texts import ALERT_TEXTS
+from notifier.detail_texts import detail_in
 from notifier.model import AlertMail, AlertText, Attachment, Bodies, Letter, Occasion
 from notifier.safety import attachment_name, safe_text
 from notifier.telling import Telling
@@ -161,7 +162,7 @@ class Letters:
             text=text,
             alert=alert,
             client=client,
-            detail=safe_text(alert.detail, 500),
+            detail=safe_text(detail_in(alert.detail, words.language), 500),
             occasion=mail.occasion,
             suppressed=mail.suppressed,
             now=now,

@@ -1,7 +1,8 @@
 """`python -m tests.catalogue` brings importer/locale/*.po up to date with the code; translations are written by hand.
 
-What is translated: the sentences of importer.reasons with the words of ours that they name, the texts of alerts, and
-whatever stands in `_()` and `ngettext()` in templates, or in `say()` and `count()` in notifier.letters and telling.
+What is translated: the sentences of importer.reasons with the words of ours that they name, the texts of alerts and
+their details, and whatever stands in `_()` and `ngettext()` in templates, or in `say()` and `count()` in
+notifier.letters and telling.
 """
 
 import ast
@@ -18,6 +19,7 @@ from importer.examining import HIDDEN_LINE
 from importer.format_file import load_format
 from importer.reasons import REFUSAL_SENTENCES, REFUSAL_SUMMARIES, ROW_SENTENCES, WARNING_SENTENCES
 from importer.translating import LANGUAGES
+from notifier import detail_texts
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.model import Severity
 from notifier.telling import REASONS
@@ -49,6 +51,7 @@ def _of_alerts() -> Iterator[Message]:
     for text in ALERT_TEXTS.values():
         yield from (text.title, text.means, text.meanwhile, text.cure, text.resolves)
     yield from Severity
+    yield from (*detail_texts.SENTENCES, *detail_texts.SYSTEM)
 
 
 def _of_letters() -> Iterator[Message]:
