@@ -7,7 +7,7 @@ here and in the templates; importer/locale has the other languages.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from importer.model import Notice
@@ -66,8 +66,17 @@ class Notes:
         return listed if len(names) <= MOST_LISTED else f"{listed}, …"
 
 
-def _no_own_language(_: str) -> None:
-    return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLetters:
+    """How a client's letters are written; None where that is as for all."""
+
+    language: str | None = None
+    attaches: bool | None = None
+    timezone: tzinfo | None = None
+
+
+def _nothing_own(_: str) -> OwnLetters:
+    return OwnLetters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +87,13 @@ class Letters:
         templates: the words, in every language.
         language: of letters for whose readers no other one is asked for.
         attaches: whether reports travel by mail; otherwise letters say where in bak they lie.
-        own_language: the language that a client has of its own, None for the common one.
+        own: what a client has of its own.
     """
 
     templates: Templates
     language: str = "en"
     attaches: bool = True
-    own_language: Callable[[str], str | None] = _no_own_language
+    own: Callable[[str], OwnLetters] = _nothing_own
 
     def notes(self, language: str) -> Notes:
         """The words for how reports were packed."""
@@ -92,8 +101,10 @@ class Letters:
 
     def to_client(self, notices: Sequence[Notice], next_run: datetime | None, *, language: str | None = None) -> Letter:
         """One letter about all that happened to a client's files; at least one notice, all of one client."""
-        words = self.templates.of(language or self.own_language(notices[0].client) or self.language)
-        attachments = _attachments(notices) if self.attaches else ()
+        own = self.own(notices[0].client)
+        words = self.templates.of(language or own.language or self.language, own.timezone)
+        attaches = self.attaches if own.attaches is None else own.attaches
+        attachments = _attachments(notices) if attaches else ()
         without = self._to_client(notices, next_run, words, ())
         if not attachments:
             return without

@@ -171,6 +171,7 @@ class OwnAddresses:
 
     failed_import: tuple[str, ...] = ()
     admin: str | None = None
+    success: tuple[str, ...] = ()
 
 
 def _nothing_own(_: str) -> OwnAddresses:
@@ -201,7 +202,7 @@ class Addresses:
             case Audience.ADMIN:
                 return (self.admin_of(client),)
             case Audience.SUCCESS:
-                return self.success
+                return self.own(client).success or self.success
             case _:
                 assert_never(audience)
 

@@ -78,22 +78,23 @@ class Templates:
     directory: Path | None = None
     timezone: tzinfo = UTC
     broken: dict[str, str] = field(default_factory=dict)
-    _words: dict[str, Words] = field(default_factory=dict, init=False, repr=False)
+    _words: dict[tuple[str, tzinfo], Words] = field(default_factory=dict, init=False, repr=False)
 
-    def of(self, language: str) -> Words:
-        """The words of a language.
+    def of(self, language: str, timezone: tzinfo | None = None) -> Words:
+        """The words of a language, with times in another zone where one is given.
 
         Raises:
             KeyError: there is no such language.
         """
-        if language not in self._words:
-            self._words[language] = self._made(language)
-        return self._words[language]
+        key = language, timezone or self.timezone
+        if key not in self._words:
+            self._words[key] = self._made(*key)
+        return self._words[key]
 
-    def _made(self, language: str) -> Words:
+    def _made(self, language: str, timezone: tzinfo) -> Words:
         words = Words(
             language=language,
-            timezone=self.timezone,
+            timezone=timezone,
             catalogue=catalogue(language),
             built_in=_environment(None),
             own=None if self.directory is None else _environment(self.directory),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from importer.model import Audience, Counts, Finding, Notice, NoticeKind
 from importer.reasons import refusal, warning
 from notifier.alert_texts import ALERT_TEXTS
-from notifier.letters import Letters
+from notifier.letters import Letters, OwnLetters
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
 from notifier.safety import attachment_name, safe_text
 from notifier.templating import Templates
@@ -291,10 +292,28 @@ def test_a_letter_is_in_the_language_of_its_reader() -> None:
 
 
 def test_a_client_can_have_a_language_of_its_own() -> None:
-    letters = dataclasses.replace(LETTERS, own_language={"acme": FRENCH}.get)
+    letters = dataclasses.replace(LETTERS, own=_own_of_acme(OwnLetters(language=FRENCH)))
     assert letters.to_client([failed_rows()], NEXT_RUN).language == FRENCH
     assert letters.to_client([failed_rows(client="other")], NEXT_RUN).language == "en"
     assert letters.to_admin([failed_rows()], NEXT_RUN).language == "en"
+
+
+def test_a_client_can_have_a_time_zone_of_its_own() -> None:
+    own = OwnLetters(timezone=ZoneInfo("America/Toronto"))
+    letters = dataclasses.replace(LETTERS, own=_own_of_acme(own))
+    assert "09:35 Eastern" in letters.to_client([failed_rows()], NEXT_RUN).text
+    assert "14:35 UTC" in letters.to_client([failed_rows(client="other")], NEXT_RUN).text
+
+
+@pytest.mark.parametrize(("common", "own"), [(True, False), (False, True)])
+def test_reports_of_a_client_travel_or_stay_as_that_client_wants(common: bool, own: bool) -> None:  # noqa: FBT001 - a table
+    letters = dataclasses.replace(LETTERS, attaches=common, own=_own_of_acme(OwnLetters(attaches=own)))
+    assert bool(letters.to_client([failed_rows()], NEXT_RUN).attachments) is own
+    assert bool(letters.to_client([failed_rows(client="other")], NEXT_RUN).attachments) is common
+
+
+def _own_of_acme(own: OwnLetters) -> Callable[[str], OwnLetters]:
+    return lambda client: own if client == "acme" else OwnLetters()
 
 
 def test_times_are_told_in_the_time_zone_of_the_site_with_its_name() -> None:

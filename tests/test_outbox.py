@@ -13,7 +13,17 @@ from importer.engines import database_time, make_engine
 from importer.model import Audience, Counts
 from notifier import outbox
 from notifier.messages import build
-from notifier.model import Addresses, Alert, AlertKind, AlertMail, Attachment, Occasion, Queued, StoredMail
+from notifier.model import (
+    Addresses,
+    Alert,
+    AlertKind,
+    AlertMail,
+    Attachment,
+    Occasion,
+    OwnAddresses,
+    Queued,
+    StoredMail,
+)
 from notifier.packing import Packing, pack
 from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows, queue, refused, store, store_import
 from tests.servers.postgresql import PostgresqlServer
@@ -330,3 +340,14 @@ def test_success_is_mailed_to_those_who_want_to_know(engine: Engine) -> None:
         "head@client.example",
         "[userdrop] all users in students.csv were imported",
     )
+
+
+def test_a_client_s_success_is_mailed_to_whom_that_client_names(engine: Engine) -> None:
+    fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None, warnings=())
+    store(engine, fine.to(Audience.SUCCESS), replace(fine, client="other").to(Audience.SUCCESS))
+    addresses = dataclasses.replace(
+        ADDRESSES,
+        own=lambda client: OwnAddresses(success=("head@acme.example",) if client == "acme" else ()),
+    )
+    outbox.form(engine, LETTERS, addresses, now=NOW, next_run=None)
+    assert [(mail["client"], mail["recipient"]) for mail in queue(engine)] == [("acme", "head@acme.example")]

@@ -422,12 +422,21 @@ def test_a_client_has_the_common_settings_but_for_its_own(environment: Environme
         CLIENTS__ACME__FAILED_IMPORT_EMAIL="a@acme.example, b@acme.example",
         CLIENTS__ACME__LONG_QUIET_SECONDS=5,
         CLIENTS__ACME__SFTP="",
+        CLIENTS__ACME__SUCCESS_EMAIL="glad@acme.example",
+        CLIENTS__ACME__TIMEZONE="America/Toronto",
+        CLIENTS__ACME__MAIL_ATTACH="never",
         CLIENTS__NORTH_SHORE__REPLY_TO_ADMIN_EMAIL="north@example.org",
         clients__south__sftp="yes",
     )
     acme, north, south = (settings.clients[key] for key in ("ACME", "NORTH_SHORE", "SOUTH"))
     assert acme.failed_import_email == ("a@acme.example", "b@acme.example")
     assert (acme.reply_to_admin_email, acme.sftp) == (None, None)
+    assert (acme.success_email, acme.timezone, acme.mail_attach) == (
+        ("glad@acme.example",),
+        "America/Toronto",
+        "never",
+    )
+    assert (north.success_email, north.timezone, north.mail_attach) == (None, None, None)
     assert settings.quiet_times(acme) == (30, 30)
     assert settings.quiet_times(north) == (30, 601)
     assert north.reply_to_admin_email == "north@example.org"

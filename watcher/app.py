@@ -21,7 +21,7 @@ from importer.format import Format
 from importer.model import Retention, shown_name
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
-from notifier.letters import Letters
+from notifier.letters import Letters, OwnLetters
 from notifier.model import Addresses, AlertKind, OwnAddresses
 from notifier.smtp import SESSION_SECONDS, FolderTransport, SmtpTransport, Tls, Transport
 from notifier.templating import Templates
@@ -318,7 +318,19 @@ class Service:
 
     def _own_addresses(self, client: str) -> OwnAddresses:
         own = self._own(client)
-        return OwnAddresses(failed_import=own.failed_import_email or (), admin=own.reply_to_admin_email)
+        return OwnAddresses(
+            failed_import=own.failed_import_email or (),
+            admin=own.reply_to_admin_email,
+            success=own.success_email or (),
+        )
+
+    def _own_letters(self, client: str) -> OwnLetters:
+        own = self._own(client)
+        return OwnLetters(
+            language=own.language,
+            attaches=None if own.mail_attach is None else own.mail_attach == "always",
+            timezone=None if own.timezone is None else ZoneInfo(own.timezone),
+        )
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -364,7 +376,7 @@ class Service:
                 success=settings.success_email,
                 own=self._own_addresses,
             ),
-            letters=_letters(settings, lambda client: self._own(client).language),
+            letters=_letters(settings, self._own_letters),
             clock=utc_now,
             next_run=lambda: next_tick(utc_now(), settings.interval),
             jitter=random.random,
@@ -403,7 +415,7 @@ def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
         max_bytes=settings.max_file_mb << 20,
         retention=_retention(settings),
         skips_unchanged=settings.unchanged_rows == "skip",
-        tells_success=bool(settings.success_email),
+        tells_success=bool(settings.success_email or any(own.success_email for own in settings.clients.values())),
         allowance=Allowance(
             memory_bytes=settings.file_memory_mb << 20,
             cpu_seconds=settings.file_cpu_seconds,
@@ -425,12 +437,12 @@ def _places(settings: Settings) -> dict[str, Path]:
     return places
 
 
-def _letters(settings: Settings, own_language: Callable[[str], str | None]) -> Letters:
+def _letters(settings: Settings, own: Callable[[str], OwnLetters]) -> Letters:
     return Letters(
         Templates(directory=settings.template_dir, timezone=ZoneInfo(settings.timezone)),
         language=settings.language,
         attaches=settings.mail_attach == "always",
-        own_language=own_language,
+        own=own,
     )
 
 

@@ -147,7 +147,9 @@ def _known_database(value: SecretStr) -> SecretStr:
 
 _Address = Annotated[str, AfterValidator(_address)]
 _AddressList = Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses), Field(min_length=1)]
+_OptionalAddresses = Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_TimeZone = Annotated[str, AfterValidator(_known_timezone)]
 
 
 class ClientSettings(BaseModel):
@@ -161,6 +163,9 @@ class ClientSettings(BaseModel):
     long_quiet_seconds: _Seconds | None = None
     sftp: bool | None = None
     language: Literal["en", "fr"] | None = None
+    timezone: _TimeZone | None = None
+    success_email: _OptionalAddresses | None = None
+    mail_attach: Literal["always", "never"] | None = None
 
 
 class Settings(BaseSettings):
@@ -186,7 +191,7 @@ class Settings(BaseSettings):
         default="userdrop-admin@localhost",
         description="From and Reply-To of every mail, and who gets every alert",
     )
-    success_email: Annotated[tuple[_Address, ...], NoDecode, BeforeValidator(_addresses)] = Field(
+    success_email: _OptionalAddresses = Field(
         default=(), description="who gets a mail about files whose rows were all imported; nobody by default"
     )
     mail_attach: Literal["always", "never"] = Field(
@@ -194,9 +199,7 @@ class Settings(BaseSettings):
         description="whether failed users travel by mail; never: mails say where in bak they lie",
     )
     language: Literal["en", "fr"] = Field(default="en", description="of mails and of reasons in reports: en or fr")
-    timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
-        default="UTC", description="in which mails tell times, like America/Toronto"
-    )
+    timezone: _TimeZone = Field(default="UTC", description="in which mails tell times, like America/Toronto")
     template_dir: Path | None = Field(
         default=None, description="a directory of templates that stand in for those in notifier/templates"
     )
@@ -297,7 +300,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="a client's own setting instead of the common one; KEY is the name of its folder in capitals, with "
         "everything but letters and digits as _. So too REPLY_TO_ADMIN_EMAIL, QUIET_SECONDS, LONG_QUIET_SECONDS, SFTP,"
-        " LANGUAGE",
+        " LANGUAGE, TIMEZONE, SUCCESS_EMAIL, MAIL_ATTACH",
     )
 
     @model_validator(mode="after")
