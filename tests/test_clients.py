@@ -158,3 +158,12 @@ async def test_running_ends_with_every_intake(desk: Desk) -> None:
         desk.clients.wake()
         await running
     assert desk.served == ["acme", "other"]
+
+
+async def test_who_has_done_nothing_for_the_longest_time_speaks_for_all(desk: Desk) -> None:
+    assert desk.clients.got_on() == 0.0
+    desk.make("acme", "other")
+    await desk.look()
+    desk.clients._served["other"].intake.got_on = -9.0  # noqa: SLF001
+    assert desk.clients.got_on() == -9.0
+    assert [each.client for each in desk.clients.gauges()] == ["acme", "other"]

@@ -120,6 +120,32 @@ async def test_a_batch_is_imported_after_recovery_and_its_names_are_released() -
     assert desk.released == ["a.csv", "b.csv"]
 
 
+async def test_the_worker_owes_an_outcome_while_it_works_but_not_while_it_prepares_the_database() -> None:
+    owed: list[float | None] = []
+
+    def answer(job: Job) -> list[Outcome | Exception]:
+        owed.append(desk.imports.owed_since)
+        return fine(job) if desk.now < 9.0 else [DISK]
+
+    desk = Desk(answer)
+    desk.now = 7.0
+    await desk.imports.prepare()
+    desk.add("a.csv")
+    await desk.imports.work_off(desk.stopping)
+    desk.now = 9.0
+    desk.add("b.csv")
+    await desk.imports.work_off(desk.stopping)
+    assert (owed, desk.imports.owed_since) == ([None, 7.0, 7.0, 9.0, 9.0], None)
+
+
+async def test_what_has_become_of_files_is_counted() -> None:
+    desk = Desk(fine)
+    desk.add("a.csv")
+    await desk.imports.drain(desk.stopping)
+    assert desk.imports.counting.files == {("default", "imported"): 1, ("default", "archived"): 1}
+    assert sum(desk.imports.counting.latency.counts) == 1
+
+
 async def test_bak_is_purged_once_a_day_at_a_tick_without_files() -> None:
     desk = Desk(fine, purges=True)
     for desk.now in (0, 60, PURGE_SECONDS - 60, PURGE_SECONDS, PURGE_SECONDS + 60):

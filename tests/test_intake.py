@@ -15,6 +15,7 @@ from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from tests.rights import obeying_file_modes
 from tests.servers.tools import wait_until
+from watcher.gauging import IMPORTING
 from watcher.intake import Intake
 from watcher.model import Evidence, Sighting, Upload
 from watcher.server_log import ServerLog, ServerVerdicts
@@ -630,3 +631,30 @@ async def test_the_snapshot_shows_a_link_that_is_no_plain_file(desk: Desk) -> No
     (desk.directory / "a.csv").symlink_to("/nowhere")
     await desk.intake._look_at(["a.csv"])  # noqa: SLF001
     assert [each.reason for each in desk.intake.snapshot().waiting.shown] == [WaitReason.NOT_A_PLAIN_FILE]
+
+
+async def test_files_are_counted_by_their_states_until_they_are_dealt_with(desk: Desk) -> None:
+    desk.put("a.csv")
+    (desk.directory / "b.csv").symlink_to("/nowhere")
+    await desk.scan()
+    assert desk.intake.gauges().files == {WaitReason.QUIET: 1, WaitReason.NOT_A_PLAIN_FILE: 1}
+    await desk.settle()
+    found = desk.intake.gauges()
+    assert (found.files[WaitReason.COMPLETE], found.bytes[WaitReason.COMPLETE]) == (1, len(CONTENT))
+    assert found.oldest_seconds == PATIENCE.long_quiet
+    await desk.tick()
+    desk.seconds += 7
+    found = desk.intake.gauges()
+    assert (found.files[IMPORTING], found.files[WaitReason.COMPLETE], found.tick_seconds) == (1, 0, 7.0)
+    (desk.directory / "a.csv").unlink()
+    desk.intake.release(["a.csv"])
+    await desk.scan()
+    assert desk.intake.gauges().files.total() == 1
+
+
+async def test_a_look_at_many_files_gets_on_again_and_again(desk: Desk) -> None:
+    desk.put("a.csv")
+    desk.seconds += 9
+    assert desk.intake.got_on < desk.seconds
+    await desk.scan()
+    assert desk.intake.got_on == desk.seconds

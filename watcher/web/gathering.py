@@ -1,4 +1,7 @@
-"""Puts together what is told by HTTP. The database is asked in a thread of its own, and never for long."""
+"""Puts together what is told by HTTP. The database is asked in threads of our own, and never for long.
+
+There are two: one asks whether the database answers, which must not wait for the other, that reads the page's figures.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -24,9 +27,7 @@ from watcher.web.page import Html, LedgerFacts, Page, first_day
 from watcher.web.readiness import Readiness, readiness
 
 DATABASE_SECONDS = 2.0
-"""How long the database may take to be called one that answers."""
 PAGE_SECONDS = 10.0
-"""The same for everything that the page shows of it."""
 LAST_IMPORTS = 20
 MOST_REASONS = 50
 MOST_MAILS = 10_000
@@ -47,6 +48,8 @@ class Gathering:
         alerts: the administrator's.
         counting: what has become of files.
         delivered: what has become of mails.
+        patience: how long the database may take to be called one that answers, in seconds.
+        page_patience: how long it may take for everything that the page shows of it.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Gathering:
         alerts: Alerts,
         counting: Counting,
         delivered: Callable[[], Delivered],
+        patience: float = DATABASE_SECONDS,
+        page_patience: float = PAGE_SECONDS,
     ) -> None:
         self._engine = reading_engine(engine)
         self._interval = interval
@@ -70,7 +75,8 @@ class Gathering:
         self._metrics = Metrics(counting)
         self._page = Page()
         self._delivered = delivered
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="http-database")
+        self._probing = _Thread("http-probe", patience)
+        self._reading = _Thread("http-page", page_patience)
 
     async def readiness(self) -> Readiness:
         """Whether the service does its work."""
@@ -80,7 +86,7 @@ class Gathering:
         """What is going on, for people."""
         now, service, clients = self._now(), self._service(), self._clients()
         names = [each.client for each in clients]
-        ledger = await self._asked(lambda connection: _ledger(connection, names, now), PAGE_SECONDS)
+        ledger = await self._reading.ask(self._engine, lambda connection: _ledger(connection, names, now))
         ready = self._judged(clients, database_answers=ledger is not None)
         return await asyncio.to_thread(self._page.html, service, ready, ledger, now)
 
@@ -98,26 +104,40 @@ class Gathering:
         return self._metrics.text(scrape)
 
     def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """End the threads."""
+        self._probing.close()
+        self._reading.close()
 
     def _judged(self, clients: tuple[Gauges, ...], *, database_answers: bool) -> Readiness:
         return readiness(clients, interval_seconds=self._interval.total_seconds(), database_answers=database_answers)
 
     async def _mails(self) -> dict[str, int] | None:
         """How many mails are not sent, by state; None where the database does not answer."""
-        return await self._asked(lambda connection: queueing.unsent(connection, at_most=MOST_MAILS), DATABASE_SECONDS)
+        return await self._probing.ask(self._engine, lambda asked: queueing.unsent(asked, at_most=MOST_MAILS))
 
-    async def _asked(self, question: Callable[[Connection], T], seconds: float) -> T | None:
-        def ask() -> T:
-            with self._engine.begin() as connection:
+
+class _Thread:
+    """Asks one question after the other; who waits for too long goes without an answer."""
+
+    def __init__(self, name: str, patience: float) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._patience = patience
+
+    async def ask(self, engine: Engine, question: Callable[[Connection], T]) -> T | None:
+        """The answer, None where the database gives none."""
+
+        def asked() -> T:
+            with engine.begin() as connection:
                 return question(connection)
 
         try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+            async with asyncio.timeout(self._patience):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, asked)
         except (*DATABASE_ERRORS, TimeoutError):
             return None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _ledger(connection: Connection, clients: list[str], now: datetime) -> LedgerFacts:
