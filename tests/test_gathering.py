@@ -29,7 +29,7 @@ class House:
         self.alerts = Alerts(lambda: NOW)
 
     def gathering(self, **patience: float) -> Gathering:
-        directory = gauges("acme", WatchState.LIVE, seen=(), refused=(), now=0.0, last_tick=0.0)
+        directory = gauges("acme", WatchState.LIVE, seen={}, refused=(), now=0.0, last_tick=0.0)
         return Gathering(
             engine=self.engine,
             interval=timedelta(minutes=5),

@@ -20,7 +20,7 @@ from watcher.intake import Intake
 from watcher.model import Evidence, Sighting, Upload
 from watcher.server_log import ServerLog, ServerVerdicts
 from watcher.settling import Patience
-from watcher.snapshot import WaitReason
+from watcher.snapshot import MOST_FILES_SHOWN, WaitReason
 from watcher.watching import Supervisor
 
 CONTENT = b"unique_id\nU1\n"
@@ -658,3 +658,28 @@ async def test_a_look_at_many_files_gets_on_again_and_again(desk: Desk) -> None:
     assert desk.intake.got_on < desk.seconds
     await desk.scan()
     assert desk.intake.got_on == desk.seconds
+
+
+async def test_the_numbers_are_those_of_the_snapshot_which_shows_some_of_many_files(upload: Path) -> None:
+    log = upload.parent / "vsftpd.log"
+    log.touch()
+    desk = Desk(upload, log=log)
+    for number in range(MOST_FILES_SHOWN):
+        desk.put(f"{number}.csv")
+    for name in ("cut.csv", "silent.csv", "done.csv"):
+        desk.put(name)
+    (upload / "link.csv").symlink_to("/nowhere")
+    await desk.scan()
+    desk.logs("FAIL", str(upload / "cut.csv"))
+    desk.logs("OK", str(upload / "done.csv"))
+    desk.seconds += PATIENCE.proven
+    await desk.scan()
+    shown, found = desk.intake.snapshot().waiting, desk.intake.gauges()
+    assert len(shown.shown) == MOST_FILES_SHOWN
+    assert shown.files == desk.intake.outstanding == found.files.total() == MOST_FILES_SHOWN + 4
+    assert shown.bytes == found.bytes.total() == (MOST_FILES_SHOWN + 3) * len(CONTENT)
+    for name in ("cut.csv", "silent.csv", "done.csv", "link.csv"):
+        known = desk.intake.file(name).waiting
+        assert known is not None
+        assert found.files[known.reason] >= 1
+    await desk.intake.close()

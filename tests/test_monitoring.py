@@ -49,7 +49,7 @@ def expressions() -> Iterator[str]:
 
 def scraped(*, mails: dict[str, int] | None) -> dict[str, list[dict[str, str]]]:
     """Each sample's name, and all its labels, of a service with one client that nothing has happened to."""
-    directory = gauges("acme", WatchState.LIVE, seen=(), refused=(), now=0.0, last_tick=0.0)
+    directory = gauges("acme", WatchState.LIVE, seen={}, refused=(), now=0.0, last_tick=0.0)
     scrape = Scrape(version="1", clients=(directory,), alerts=(), mails=mails, mails_sent=0, is_ready=True)
     samples: dict[str, list[dict[str, str]]] = {"up": [{}]}
     for family in text_string_to_metric_families(Metrics(Counting()).text(scrape).decode()):

@@ -234,10 +234,9 @@ class Service:
         return self._is_prepared or any(map(self._alerts.is_open, (AlertKind.DATABASE, AlertKind.WORKER)))
 
     def _status(self) -> str:
-        clients = self._clients.gauges()
-        files = sum(each.files.total() for each in clients)
         alerts = len(open_alerts(self._alerts.board.alerts))
-        return f"clients: {len(clients)}, files that wait: {files}, open alerts: {alerts}"
+        files = self._clients.outstanding()
+        return f"clients: {self._clients.number}, files that wait: {files}, open alerts: {alerts}"
 
     def _tasks(self) -> tuple[Task, ...]:
         """What must get on, each with the time that no step of it takes."""

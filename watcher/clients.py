@@ -112,6 +112,15 @@ class Clients:
         """Every client's directory as numbers, by the client's name."""
         return tuple(self._served[client].intake.gauges() for client in sorted(self._served))
 
+    def outstanding(self) -> int:
+        """How many files are not dealt with yet, of all clients."""
+        return sum(each.intake.outstanding for each in self._served.values())
+
+    @property
+    def number(self) -> int:
+        """How many clients are served."""
+        return len(self._served)
+
     def got_on(self) -> float:
         """When the one of us did something that did so the longest ago, monotonic seconds."""
         return min([self._got_on, *(each.intake.got_on for each in self._served.values())])

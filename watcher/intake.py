@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import chain
+from heapq import nsmallest
 from pathlib import Path
 
 import structlog
@@ -21,12 +21,21 @@ from notifier.model import AlertKind
 from watcher.batching import next_tick, oldest_first, seconds_to_tick
 from watcher.evidence import look_at
 from watcher.gauging import IMPORTING, Gauges, gauges
-from watcher.model import Sighting, Upload
+from watcher.model import ServerVerdict, Sighting, Upload
 from watcher.observing import Observers
 from watcher.scanning import Scan, is_candidate, scan
 from watcher.server_log import ServerVerdicts
 from watcher.settling import Decision, Held, Patience, Settled, Waiting, Watched, decide, look
-from watcher.snapshot import ClientSnapshot, Clocks, FileNow, refused_files, wait_reason, waiting_file, waiting_files
+from watcher.snapshot import (
+    MOST_FILES_SHOWN,
+    ClientSnapshot,
+    Clocks,
+    FileNow,
+    WaitReason,
+    refused_files,
+    waiting_file,
+    waiting_files,
+)
 from watcher.watching import Supervisor
 
 LONGEST_WAIT_SECONDS = 30.0
@@ -132,20 +141,34 @@ class Intake:
         return len(self._settled)
 
     @property
+    def outstanding(self) -> int:
+        """How many files are not dealt with yet."""
+        return len(self._watched) + len(self._not_taken) + len(self._handed_on)
+
+    @property
     def unsettled(self) -> int:
         """How many files wait for their quiet time."""
         return len(self._deadlines)
 
     def snapshot(self) -> ClientSnapshot:
-        """What is shown of the client's directory; what was handed on waits no more."""
+        """What is shown of the client's directory; what was handed on waits no more.
+
+        All files are counted, but only those that are shown are put into words: 100,000 would hold up the loop for 1 s.
+        """
         clocks = Clocks(now=self._now(), elapsed=self._elapsed())
-        seen = [waiting_file(each, self._decided(each), clocks) for each in self._watched.values()]
+        oldest = nsmallest(MOST_FILES_SHOWN, self._watched.values(), key=lambda each: (each.since, each.sighting.name))
+        seen = [waiting_file(each, self._decided(each), clocks) for each in oldest]
+        refused = refused_files({name: self._not_taken[name] for name in nsmallest(MOST_FILES_SHOWN, self._not_taken)})
         return ClientSnapshot(
             client=self._client,
             directory=shown_name(str(self._directory)),
             watch=self._watch.snapshot(clocks),
             next_tick=clocks.utc_second(clocks.elapsed + self._seconds_to_tick()),
-            waiting=waiting_files([*seen, *refused_files(self._not_taken)]),
+            waiting=replace(
+                waiting_files([*seen, *refused]),
+                files=len(self._watched) + len(self._not_taken),
+                bytes=sum(each.sighting.content.size for each in self._watched.values()),
+            ),
         )
 
     def file(self, name: str) -> FileNow:
@@ -160,13 +183,24 @@ class Intake:
         )
 
     def gauges(self) -> Gauges:
-        """The client's directory as numbers; what was handed on is counted as well."""
-        waiting = ((wait_reason(each, self._decided(each)), each) for each in self._watched.values())
-        taken = ((IMPORTING, each) for each in self._handed_on.values())
+        """The client's directory as numbers; what was handed on is counted as well.
+
+        The states are those of the snapshot, found without making a value for each file.
+        """
+        settled, held = self._settled.keys(), self._held.keys()
+        waiting = [each for name, each in self._watched.items() if name not in settled and name not in held]
+        cut_off = [self._watched[name] for name in held]
         return gauges(
             self._client,
             self._watch.state,
-            seen=chain(waiting, taken),
+            seen={
+                WaitReason.COMPLETE: [self._watched[name] for name in settled],
+                WaitReason.LOCKED: [each for each in waiting if each.sighting.is_locked],
+                WaitReason.QUIET: [each for each in waiting if not each.sighting.is_locked],
+                WaitReason.LOG_SAID_FAIL: [each for each in cut_off if each.verdict is ServerVerdict.FAILED],
+                WaitReason.LOG_IS_SILENT: [each for each in cut_off if each.verdict is not ServerVerdict.FAILED],
+                IMPORTING: [*self._handed_on.values()],
+            },
             refused=(each.value for each in self._not_taken.values()),
             now=self._elapsed(),
             last_tick=self._last_tick,

@@ -199,23 +199,9 @@ def running_import(
     )
 
 
-def wait_reason(watched: Watched, decision: Decision) -> WaitReason:
-    """Why a file that was looked at still lies there."""
-    match decision:
-        case Waiting():
-            return WaitReason.LOCKED if watched.sighting.is_locked else WaitReason.QUIET
-        case Held():
-            said_fail = watched.verdict is ServerVerdict.FAILED
-            return WaitReason.LOG_SAID_FAIL if said_fail else WaitReason.LOG_IS_SILENT
-        case Settled():
-            return WaitReason.COMPLETE
-        case _:
-            assert_never(decision)
-
-
 def waiting_file(watched: Watched, decision: Decision, clocks: Clocks) -> WaitingFile:
     """What is shown of a file that was looked at."""
-    reason = wait_reason(watched, decision)
+    reason = _reason(watched, decision)
     return WaitingFile(
         file=shown_name(watched.sighting.name),
         bytes=watched.sighting.content.size,
@@ -262,6 +248,19 @@ def open_alerts(alerts: Iterable[Alert]) -> tuple[OpenAlert, ...]:
         )
         for each in sorted(lasting, key=lambda each: each.opened_at)
     )
+
+
+def _reason(watched: Watched, decision: Decision) -> WaitReason:
+    match decision:
+        case Waiting():
+            return WaitReason.LOCKED if watched.sighting.is_locked else WaitReason.QUIET
+        case Held():
+            said_fail = watched.verdict is ServerVerdict.FAILED
+            return WaitReason.LOG_SAID_FAIL if said_fail else WaitReason.LOG_IS_SILENT
+        case Settled():
+            return WaitReason.COMPLETE
+        case _:
+            assert_never(decision)
 
 
 def _by_age(file: WaitingFile) -> tuple[bool, float, str]:

@@ -73,7 +73,7 @@ def _fill(engine: Engine, imports: int, now: datetime) -> None:
 
 
 async def _asked(engine: Engine, path: str, rounds: int, now: datetime) -> tuple[list[float], int]:
-    directories = tuple(gauges(name, WatchState.LIVE, seen=(), refused=(), now=0.0, last_tick=0.0) for name in CLIENTS)
+    directories = tuple(gauges(name, WatchState.LIVE, seen={}, refused=(), now=0.0, last_tick=0.0) for name in CLIENTS)
     gathering = Gathering(
         engine=engine,
         interval=timedelta(minutes=5),
