@@ -8,12 +8,14 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePath
 
+from importer.anchoring import anchored
 from importer.model import Claim, shown_name
 from importer.renaming import fsync_directory, rename_noreplace
 
@@ -52,29 +54,41 @@ def archive_names(name: str, at: datetime, is_taken: Callable[[str], bool]) -> t
     raise AssertionError  # count() does not end
 
 
-def make_bak(directory: Path) -> Path:
-    """The client's bak, made when it is not there.
+@contextmanager
+def opened_bak(directory: Path) -> Iterator[Path]:
+    """The client's bak, made when it is not there, by a path that stays with it.
 
     Raises:
         BakNotOursError: somebody else made it.
         OSError: it cannot be made.
     """
-    bak = directory / BAK
-    try:
-        bak.mkdir(mode=_UNFINISHED_MODE)
-    except FileExistsError:
-        status = bak.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            raise BakNotOursError(errno.EPERM, "bak is not a directory of the service's own", bak) from None
-        if stat.S_IMODE(status.st_mode) & ~stat.S_ISGID != _UNFINISHED_MODE:
-            return bak
+    place = directory / BAK
+    with suppress(FileExistsError):
+        place.mkdir(mode=_UNFINISHED_MODE)
+    with ExitStack() as stack:
+        try:
+            bak = stack.enter_context(anchored(place))
+        except NotADirectoryError:
+            raise _not_ours(place) from None
+        status = bak.stat()
+        if status.st_uid != os.geteuid():
+            raise _not_ours(place)
+        if stat.S_IMODE(status.st_mode) & ~stat.S_ISGID == _UNFINISHED_MODE:
+            _finish(bak, directory)
+        yield bak
+
+
+def _not_ours(place: Path) -> BakNotOursError:
+    return BakNotOursError(errno.EPERM, "bak is not a directory of the service's own", place)
+
+
+def _finish(bak: Path, directory: Path) -> None:
     _give_group(bak, directory.stat().st_gid)
     try:
         bak.chmod(BAK_MODE)
     except PermissionError:  # systemd's RestrictSUIDSGID; what is put there is given its group in any case
         bak.chmod(BAK_MODE & 0o777)
     fsync_directory(directory)
-    return bak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +124,9 @@ def put_into_bak(file: ForBak) -> None:
 def put_all_into_bak(files: Sequence[ForBak]) -> list[OSError | None]:
     """Do that for files of one client, with each directory made durable once; returns what kept each of them back."""
     try:
-        bak = make_bak(files[0].claim.directory)
-        hindrances = [_hindrance(file, bak) for file in files]
-        fsync_directory(bak)
+        with opened_bak(files[0].claim.directory) as bak:
+            hindrances = [_hindrance(file, bak) for file in files]
+            fsync_directory(bak)
         for file in (file for file, hindrance in zip(files, hindrances, strict=True) if hindrance is None):
             _clear(file.claim)
         work = files[0].claim.work.parent

@@ -11,12 +11,13 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from importer.anchoring import anchored, own_directory
 from importer.locking import is_being_written
 from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
 from importer.reasons import refusal
@@ -59,11 +60,21 @@ def claim_id(at: datetime, token: str) -> str:
     return f"{at:%Y%m%dT%H%M%SZ}-{token}"
 
 
+def workroom(directory: Path) -> AbstractContextManager[Path]:
+    """Where the service works with a client's claims, made where it is missing; see `Claim.workroom`.
+
+    Raises:
+        PermissionError: somebody else made it, who could change what lies in it.
+        OSError: it cannot be made.
+    """
+    return own_directory(directory, WORK_DIRECTORY)
+
+
 def claim(new: Claim) -> Claim | NotTaken:
     """Rename a file into the claim's own directory; `make_durable` is to follow.
 
     Raises:
-        OSError: the directory cannot be written.
+        OSError: the client's directory cannot be written, or `workroom` was not entered.
     """
     source = new.directory / new.name
     try:
@@ -72,7 +83,6 @@ def claim(new: Claim) -> Claim | NotTaken:
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.GONE)
     if not is_plain(status):
         return NotTaken(client=new.client, name=new.name, why=NotTakenWhy.NOT_A_PLAIN_FILE)
-    make_own_directory(new.work.parent)
     new.work.mkdir(mode=0o700)
     try:
         rename_noreplace(source, new.original)
@@ -173,15 +183,12 @@ def release(claimed: Claim) -> None:
     shutil.rmtree(claimed.work, ignore_errors=True)
 
 
-def claims(client: str, directory: Path) -> Iterator[Claim]:
-    """The claims that an earlier run left, oldest first; empty leftovers are removed."""
-    parent = directory / WORK_DIRECTORY
-    if not os.path.lexists(parent):
-        return
-    make_own_directory(parent)
-    for work in sorted(path for path in parent.iterdir() if not path.name.startswith(".")):
+def claims(client: str, directory: Path, room: Path) -> Iterator[Claim]:
+    """The claims that an earlier run left in the client's `workroom`, oldest first; empty leftovers are removed."""
+    for work in sorted(path for path in room.iterdir() if not path.name.startswith(".")):
         names = [entry.name for entry in work.iterdir() if not entry.name.startswith(".")]
-        found = Claim(id=work.name, client=client, directory=directory, name=names[0] if names else "")
+        name = names[0] if names else ""
+        found = Claim(id=work.name, client=client, directory=directory, name=name, workroom=room)
         if names:
             yield found
         elif not found.copy.exists() and not found.report.exists():
@@ -218,36 +225,60 @@ def quarantine(claimed: Claim, why: str) -> None:
     """Set the sender's file aside, with a note beside it.
 
     Raises:
+        PermissionError: somebody else made the quarantine; the file stays where it is.
         OSError: the directory cannot be written.
     """
-    place = claimed.directory / QUARANTINE_DIRECTORY / claimed.id
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (place / _REASON).write_text(f"{why}\n", encoding="utf-8")
-    if claimed.original.exists():
-        rename_noreplace(claimed.original, place / claimed.name)
-    for directory in (place, place.parent, claimed.directory):
-        fsync_directory(directory)
+    with own_directory(claimed.directory, QUARANTINE_DIRECTORY) as quarantined:
+        place = quarantined / claimed.id
+        place.mkdir(mode=0o700, exist_ok=True)
+        (place / _REASON).write_text(f"{why}\n", encoding="utf-8")
+        if claimed.original.exists():
+            rename_noreplace(claimed.original, place / claimed.name)
+        for directory in (place, quarantined, claimed.directory):
+            fsync_directory(directory)
     release(claimed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
-    """A file in quarantine, by the claim under which it came there."""
+    """A file in quarantine: the claim under which it came there, and its name."""
 
     claim_id: str
-    path: Path
+    name: str
 
 
-def set_aside(directory: Path) -> Iterator[SetAside]:
-    """The files of a directory's quarantine, oldest first.
+def set_aside(directory: Path) -> list[SetAside]:
+    """The files of a directory's quarantine, oldest first; whoever asks need not be the service.
 
     Raises:
-        OSError: the quarantine cannot be read.
+        OSError: the quarantine cannot be read, or is a link.
     """
-    parent = directory / QUARANTINE_DIRECTORY
-    if parent.is_dir():
-        for place in sorted(parent.iterdir()):
-            yield from (SetAside(claim_id=place.name, path=path) for path in place.iterdir() if path.name != _REASON)
+    try:
+        with anchored(directory / QUARANTINE_DIRECTORY) as quarantined:
+            return [each for place in sorted(quarantined.iterdir()) for each in _aside(place)]
+    except FileNotFoundError:
+        return []
+
+
+def _aside(place: Path) -> Iterator[SetAside]:
+    with anchored(place) as lying:
+        for path in lying.iterdir():
+            if path.name != _REASON:
+                yield SetAside(claim_id=place.name, name=path.name)
+
+
+@contextmanager
+def lying_aside(found: SetAside, directory: Path) -> Iterator[Path]:
+    """Where a file of the quarantine lies, by a path that stays with its directory.
+
+    Raises:
+        OSError: it is not there any more, or may not be reached.
+    """
+    with (
+        anchored(directory / QUARANTINE_DIRECTORY) as quarantined,
+        anchored(quarantined / found.claim_id) as place,
+    ):
+        yield place / found.name
 
 
 def retry(found: SetAside, directory: Path) -> None:
@@ -257,10 +288,12 @@ def retry(found: SetAside, directory: Path) -> None:
         FileExistsError: a newer file has the name.
         OSError: a directory cannot be written.
     """
-    rename_noreplace(found.path, directory / found.path.name)
-    fsync_directory(directory)
-    (found.path.parent / _REASON).unlink(missing_ok=True)
-    found.path.parent.rmdir()
+    with anchored(directory / QUARANTINE_DIRECTORY) as quarantined:
+        with lying_aside(found, directory) as path:
+            rename_noreplace(path, directory / found.name)
+            fsync_directory(directory)
+            (path.parent / _REASON).unlink(missing_ok=True)
+        (quarantined / found.claim_id).rmdir()
 
 
 def _attempts(claimed: Claim) -> int:
@@ -268,18 +301,6 @@ def _attempts(claimed: Claim) -> int:
         return int((claimed.work / _ATTEMPTS).read_text(encoding="ascii"))
     except FileNotFoundError:
         return 0
-
-
-def make_own_directory(path: Path) -> None:
-    """Make it; one that is there must be ours, or somebody else could change what lies in it.
-
-    Raises:
-        OSError: it cannot be made, or is somebody else's.
-    """
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise OSError(errno.EPERM, f"{path.name} is not a directory of the service's own; remove it", path)
 
 
 def _write_attempts(claimed: Claim, number: int) -> None:

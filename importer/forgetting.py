@@ -8,15 +8,16 @@ import gzip
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, Engine, Table, delete, select, update
 
+from importer.anchoring import anchored
 from importer.archiving import BAK
-from importer.claiming import set_aside
+from importer.claiming import QUARANTINE_DIRECTORY, lying_aside, set_aside
 from importer.database import imports, is_user, mails, notices, user_table
 from importer.dialect import GZIP_MAGIC, marked_encoding
 from importer.engines import reading_engine
@@ -72,13 +73,18 @@ def forget(engine: Engine, format_: Format, client: str, directory: Path, key: s
     users = user_table(format_)
     with reading_engine(engine).begin() as connection:
         values, was_user = _user(connection, users, format_, client, key)
-        reports = dict.fromkeys(_reports(connection, client, directory))
-    changed = tuple(path.name for path in reports if _without_rows(path, values))
-    files = [path for path in _files(directory) if path not in reports and _names_somebody(path, values)]
-    if with_files:
-        for path in files:
-            path.unlink(missing_ok=True)
-            fsync_directory(path.parent)
+        names = {*_report_names(connection, client)}
+    changed: list[str] = []
+    files: list[str] = []
+    with ExitStack() as places:
+        for label, path in _files(directory, places):
+            if path.name in names and label.startswith(f"{BAK}/"):
+                changed += [path.name] if _without_rows(path, values) else []
+            elif _names_somebody(path, values):
+                files.append(label)
+                if with_files:
+                    path.unlink(missing_ok=True)
+                    fsync_directory(path.parent)
     with engine.begin() as connection:
         examples = _without_examples(connection, imports, imports.c.claim_id, client, values)
         examples += _without_examples(connection, notices, notices.c.id, client, values)
@@ -88,8 +94,8 @@ def forget(engine: Engine, format_: Format, client: str, directory: Path, key: s
             connection.execute(delete(mails).where(mails.c.id.in_(named)))
     return Forgotten(
         was_user=was_user,
-        reports=changed,
-        files=tuple(str(path.relative_to(directory)) for path in files),
+        reports=tuple(changed),
+        files=tuple(files),
         mails=tuple(named),
         examples=examples,
     )
@@ -129,18 +135,20 @@ def _names(text: str, values: frozenset[str]) -> bool:
     return re.search(rf"(?<!\w)(?:{either})(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _reports(connection: Connection, client: str, directory: Path) -> Iterator[Path]:
+def _report_names(connection: Connection, client: str) -> Iterable[str]:
     query = select(imports.c.report).where(imports.c.client == client, imports.c.report.is_not(None))
-    for name in connection.execute(query).scalars():
-        if (directory / BAK / name).is_file():
-            yield directory / BAK / name
+    return connection.execute(query).scalars()
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    bak = directory / BAK
-    if bak.is_dir() and not bak.is_symlink():
-        yield from sorted(path for path in bak.iterdir() if path.is_file() and not path.is_symlink())
-    yield from (each.path for each in set_aside(directory))
+def _files(directory: Path, places: ExitStack) -> Iterator[tuple[str, Path]]:
+    """The files in bak and in quarantine: what they are called, and a path that is good until `places` closes."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        bak = places.enter_context(anchored(directory / BAK))
+        for path in sorted(path for path in bak.iterdir() if path.is_file() and not path.is_symlink()):
+            yield f"{BAK}/{path.name}", path
+    for each in set_aside(directory):
+        path = places.enter_context(lying_aside(each, directory))
+        yield f"{QUARANTINE_DIRECTORY}/{each.claim_id}/{each.name}", path
 
 
 def _without_rows(report: Path, values: frozenset[str]) -> bool:

@@ -25,7 +25,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from importer.claiming import WORK_DIRECTORY, make_own_directory
+from importer.claiming import workroom
 
 LOCK_FILE = ".lock"
 
@@ -112,10 +112,9 @@ def _held(connection: Connection) -> set[str]:
 
 @contextmanager
 def _lock_file(directory: Path) -> Iterator[int]:
-    parent = directory / WORK_DIRECTORY
-    make_own_directory(parent)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(parent / LOCK_FILE, flags, 0o600)
+    with workroom(directory) as room:
+        descriptor = os.open(room / LOCK_FILE, flags, 0o600)
     try:
         yield descriptor
     finally:

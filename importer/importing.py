@@ -10,7 +10,7 @@ ledger says of the claim tells `recover` how to go on.
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -130,21 +130,22 @@ class Importer:
             OSError: the disk failed, likewise.
         """
         format_ = self._store.known_format()
-        taken: list[tuple[Claim, Fingerprint]] = []
-        not_taken: list[NotTaken] = []
-        for name, seen in uploads:
-            claimed = self._claim(client, directory, name)
-            if isinstance(claimed, Claim):
-                taken.append((claimed, seen))
+        with claiming.workroom(directory) as room:
+            taken: list[tuple[Claim, Fingerprint]] = []
+            not_taken: list[NotTaken] = []
+            for name, seen in uploads:
+                claimed = self._claim(client, directory, name, room)
+                if isinstance(claimed, Claim):
+                    taken.append((claimed, seen))
+                else:
+                    not_taken.append(claimed)
+            claiming.make_durable([claim for claim, _ in taken])
+            yield from not_taken
+            if len(taken) > 1:
+                self._clock.pause()
+                yield from self._import_group(taken, format_)
             else:
-                not_taken.append(claimed)
-        claiming.make_durable([claim for claim, _ in taken])
-        yield from not_taken
-        if len(taken) > 1:
-            self._clock.pause()
-            yield from self._import_group(taken, format_)
-        else:
-            yield from self._import_one_by_one(taken, format_)
+                yield from self._import_one_by_one(taken, format_)
 
     def purge(self, client: str, directory: Path, retention: Retention) -> Purged:
         """Remove from bak what has stayed there long enough.
@@ -162,9 +163,14 @@ class Importer:
             sqlalchemy.exc.SQLAlchemyError: as for import_files.
             OSError: as for import_files.
         """
-        left = {claim.id: claim for claim in claiming.claims(client, directory)}
-        for entry in self._store.unarchived(client, directory, left):
-            yield self._archive(left.get(entry.claim.id, entry.claim), entry)
+        with claiming.workroom(directory) as room:
+            left = {claim.id: claim for claim in claiming.claims(client, directory, room)}
+            for entry in self._store.unarchived(client, directory, left):
+                yield self._archive(left.get(entry.claim.id, replace(entry.claim, workroom=room)), entry)
+            yield from self._recover(left)
+
+    def _recover(self, left: Mapping[str, Claim]) -> Iterator[Outcome]:
+        """Finish those claims of which the ledger does not say that they are to be archived."""
         format_ = self._store.known_format()
         unknown: list[tuple[Claim, Fingerprint]] = []
         for claim in left.values():
@@ -239,9 +245,9 @@ class Importer:
     def _source(self, claim: Claim, format_: Format) -> Source:
         return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits, language=self._language)
 
-    def _claim(self, client: str, directory: Path, name: str) -> Claim | NotTaken:
+    def _claim(self, client: str, directory: Path, name: str, room: Path) -> Claim | NotTaken:
         id_ = claiming.claim_id(self._clock.now(), self._clock.token())
-        return claiming.claim(Claim(id=id_, client=client, directory=directory, name=name))
+        return claiming.claim(Claim(id=id_, client=client, directory=directory, name=name, workroom=room))
 
     def _import(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
         attempt = claiming.count_attempt(claim)
@@ -354,12 +360,15 @@ class Importer:
             return Unarchived(claim=file.claim, why="its name in bak is taken; it gets another one")
         return Unarchived(claim=file.claim, why=hindrance.strerror or str(hindrance))
 
-    def _quarantine(self, claim: Claim) -> Quarantined:
+    def _quarantine(self, claim: Claim) -> Quarantined | Unarchived:
         self._store.quarantine(claim, at=self._clock.now())
         return self._set_aside(claim)
 
-    def _set_aside(self, claim: Claim) -> Quarantined:
-        claiming.quarantine(claim, f"Its import ended the importing process {MAX_ATTEMPTS} times.")
+    def _set_aside(self, claim: Claim) -> Quarantined | Unarchived:
+        try:
+            claiming.quarantine(claim, f"Its import ended the importing process {MAX_ATTEMPTS} times.")
+        except PermissionError as hindrance:
+            return Unarchived(claim=claim, why=hindrance.strerror or str(hindrance))
         return Quarantined(claim=claim, attempts=MAX_ATTEMPTS)
 
 

@@ -112,17 +112,20 @@ class Claim:
         client: the queue the file belongs to.
         directory: the client's upload directory.
         name: the file's name as the sender chose it (bytes that are not UTF-8 are surrogate-escaped).
+        workroom: where the service works with the client's claims, by a path that stays with that directory while a
+            job lasts; None where its name has to do.
     """
 
     id: str
     client: str
     directory: Path
     name: str
+    workroom: Path | None = field(default=None, compare=False, repr=False)
 
     @property
     def work(self) -> Path:
         """The claim's own directory, on the same file system as the upload directory."""
-        return self.directory / ".importing" / self.id
+        return (self.workroom or self.directory / ".importing") / self.id
 
     @property
     def original(self) -> Path:

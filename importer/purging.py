@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
+from importer.anchoring import anchored
 from importer.archiving import BAK
 from importer.database import imports
 from importer.engines import reading_engine
@@ -24,16 +25,16 @@ def purge(engine: Engine, client: str, directory: Path, retention: Retention, no
         OSError: the directory cannot be written.
         sqlalchemy.exc.SQLAlchemyError: the ledger cannot be read.
     """
-    bak = directory / BAK
-    there = {path.name for path in bak.iterdir()} if bak.is_dir() and not bak.is_symlink() else set()
     removed = {"archive": 0, "report": 0}
-    for kind, name in [*_old(engine, client, directory, retention, now)] if there else ():
-        with suppress(FileNotFoundError):
-            if name in there and stat.S_ISREG((bak / name).lstat().st_mode):
-                (bak / name).unlink()
-                removed[kind] += 1
-    if any(removed.values()):
-        fsync_directory(bak)
+    with suppress(FileNotFoundError, NotADirectoryError), anchored(directory / BAK) as bak:
+        there = {path.name for path in bak.iterdir()}
+        for kind, name in [*_old(engine, client, directory, retention, now)] if there else ():
+            with suppress(FileNotFoundError):
+                if name in there and stat.S_ISREG((bak / name).lstat().st_mode):
+                    (bak / name).unlink()
+                    removed[kind] += 1
+        if any(removed.values()):
+            fsync_directory(bak)
     return Purged(client=client, archives=removed["archive"], reports=removed["report"])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, select
 
+from importer import claiming
 from importer.archiving import BAK
 from importer.claiming import fingerprint
 from importer.database import imports, migrate, notices, user_table
@@ -23,7 +24,7 @@ from importer.examining import Examination, Source, examine
 from importer.format import Format
 from importer.format_file import load_format, parse_format
 from importer.importing import Clock, Importer
-from importer.model import Fingerprint, Outcome
+from importer.model import Claim, Fingerprint, Outcome
 from importer.reading import BLOCK_BYTES, Limits
 from importer.reporting import write_report
 from tests.servers.tools import unavailable
@@ -137,6 +138,10 @@ class Site:
     def seen(self, name: str) -> tuple[str, Fingerprint]:
         """What the watcher tells of a complete file."""
         return name, fingerprint(os.lstat(self.directory / name))
+
+    def claims(self) -> list[Claim]:
+        """What was taken and is not finished, oldest first."""
+        return [*claiming.claims("acme", self.directory, self.directory / claiming.WORK_DIRECTORY)]
 
     def importer(self, **how: Any) -> Importer:  # noqa: ANN401 - as clock
         """An importer whose clock stands still."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from importer.archiving import BakNotOursError, ForBak, archive_names, make_bak, put_into_bak
+from importer.archiving import BakNotOursError, ForBak, archive_names, opened_bak, put_into_bak
 from importer.model import Claim
 from tests.importing import NOW, mounted
 
@@ -19,6 +19,11 @@ NAMES = "people.Z.csv", "people.Z.failed.csv"
 
 def nothing_is_taken(_: str) -> bool:
     return False
+
+
+def make_bak(directory: Path) -> Path:
+    with opened_bak(directory):
+        return directory / "bak"
 
 
 @pytest.fixture

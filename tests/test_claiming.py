@@ -1,5 +1,6 @@
 """Taking a file: the rename, the proof that nobody writes into it, the copy, and the way back."""
 
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -31,12 +32,22 @@ def new_claim(upload: Path, name: str = "people.csv", id_: str = "20261122T10101
     return Claim(id=id_, client="acme", directory=upload, name=name)
 
 
+def claim(new: Claim) -> Claim | NotTaken:
+    with claiming.workroom(new.directory):
+        return claiming.claim(new)
+
+
 def taken(upload: Path, name: str = "people.csv", data: bytes = DATA) -> tuple[Claim, Fingerprint]:
     (upload / name).write_bytes(data)
     seen = claiming.fingerprint(os.lstat(upload / name))
-    claimed = claiming.claim(new_claim(upload, name))
+    claimed = claim(new_claim(upload, name))
     assert isinstance(claimed, Claim)
     return claimed, seen
+
+
+def left(upload: Path) -> list[Claim]:
+    with claiming.workroom(upload) as room:
+        return list(claiming.claims("acme", upload, room))
 
 
 def copied(claimed: Claim, seen: Fingerprint, max_bytes: int = 100) -> Copied:
@@ -69,11 +80,17 @@ def test_a_claimed_file_lies_in_a_directory_that_is_ours(upload: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_not_taken(upload: Path) -> None:
-    assert claiming.claim(new_claim(upload)) == NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
-    assert list(upload.iterdir()) == []
+    assert claim(new_claim(upload)) == NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
+    assert [path.name for path in upload.rglob("*")] == [".importing"]
 
 
-@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "directory", "fifo", "socket"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("link", "dangling link", "hard link", "directory", "fifo", "socket"),
+        pytest.param("device", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can make one")),
+    ],
+)
 def test_what_is_no_plain_file_is_left_alone(upload: Path, tmp_path: Path, kind: str) -> None:
     path, other = upload / "people.csv", tmp_path / "other.csv"
     other.write_bytes(DATA)
@@ -84,14 +101,13 @@ def test_what_is_no_plain_file_is_left_alone(upload: Path, tmp_path: Path, kind:
         "directory": path.mkdir,
         "fifo": lambda: os.mkfifo(path),
         "socket": lambda: os.mknod(path, stat.S_IFSOCK | 0o600),
+        "device": lambda: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5)),
     }
     make[kind]()
     before = path.lstat()
-    assert claiming.claim(new_claim(upload)) == NotTaken(
-        client="acme", name="people.csv", why=NotTakenWhy.NOT_A_PLAIN_FILE
-    )
+    assert claim(new_claim(upload)) == NotTaken(client="acme", name="people.csv", why=NotTakenWhy.NOT_A_PLAIN_FILE)
     assert path.lstat() == before
-    assert list(upload.iterdir()) == [path]
+    assert {*upload.rglob("*")} == {path, upload / ".importing"}
 
 
 def test_the_copy_has_the_bytes_and_their_hash(upload: Path) -> None:
@@ -214,16 +230,51 @@ def test_a_file_that_may_not_be_read_is_told_apart(upload: Path) -> None:
     assert done.returncode == 9
 
 
-def test_a_work_directory_that_somebody_else_made_is_not_used(upload: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (upload / claiming.WORK_DIRECTORY).symlink_to(tmp_path / "elsewhere")
+@pytest.mark.parametrize("name", [claiming.WORK_DIRECTORY, claiming.QUARANTINE_DIRECTORY])
+def test_a_directory_that_somebody_else_made_is_not_used(upload: Path, tmp_path: Path, name: str) -> None:
+    claimed, _ = taken(upload)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    if (upload / name).exists():
+        (upload / name).rename(tmp_path / "before")
+    (upload / name).symlink_to(moved)
+    with pytest.raises(PermissionError, match="not a directory of the service's own"):
+        left(upload) if name == claiming.WORK_DIRECTORY else claiming.quarantine(claimed, "It ended the process.")
+    assert list(moved.iterdir()) == []
+
+
+def test_what_is_put_in_the_place_of_the_work_directory_meanwhile_is_not_used(upload: Path, tmp_path: Path) -> None:
+    """A client may rename what lies in a folder of its own, unless that is sticky."""
     (upload / "people.csv").write_bytes(DATA)
-    with pytest.raises(PermissionError, match="not a directory of the service's own"):
-        claiming.claim(new_claim(upload, id_="a"))
-    with pytest.raises(PermissionError, match="not a directory of the service's own"):
-        list(claiming.claims("default", upload))
-    assert (upload / "people.csv").read_bytes() == DATA
-    assert list((tmp_path / "elsewhere").iterdir()) == []
+    seen = claiming.fingerprint(os.lstat(upload / "people.csv"))
+    trap = tmp_path / "trap"
+    with claiming.workroom(upload) as room:
+        claimed = claiming.claim(dataclasses.replace(new_claim(upload), workroom=room))
+        assert isinstance(claimed, Claim)
+        (upload / claiming.WORK_DIRECTORY).rename(tmp_path / "away")
+        (trap / claimed.id).mkdir(parents=True)
+        (trap / claimed.id / ".copy").write_bytes(b"precious")
+        (upload / claiming.WORK_DIRECTORY).symlink_to(trap)
+        copied(claimed, seen)
+        claiming.count_attempt(claimed)
+        claiming.make_durable([claimed])
+        claiming.release(claimed)
+    assert (trap / claimed.id / ".copy").read_bytes() == b"precious"
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+@pytest.mark.parametrize("planted", [".quarantine", ".quarantine/C1"])
+def test_a_link_to_somebody_elses_files_is_no_quarantine(upload: Path, tmp_path: Path, planted: str) -> None:
+    place = tmp_path / "elsewhere" / "C1"
+    place.mkdir(parents=True)
+    (place / "people.csv").write_bytes(DATA)
+    (upload / planted).parent.mkdir(exist_ok=True)
+    (upload / planted).symlink_to(place.parent if planted == ".quarantine" else place)
+    with pytest.raises(NotADirectoryError):
+        claiming.set_aside(upload)
+    with pytest.raises(NotADirectoryError):
+        claiming.retry(claiming.SetAside(claim_id="C1", name="people.csv"), upload)
+    assert (place / "people.csv").exists()
 
 
 def test_a_file_is_given_back_under_its_name(upload: Path) -> None:
@@ -248,8 +299,8 @@ def test_claims_that_were_left_are_found_oldest_first_with_their_names(upload: P
     names = [os.fsdecode(b"caf\xe9.csv"), "b.csv", "x" * 251 + ".csv"]
     for number, name in zip((2, 1, 3), names, strict=True):
         (upload / name).write_bytes(DATA)
-        assert isinstance(claiming.claim(new_claim(upload, name, str(number))), Claim)
-    assert list(claiming.claims("acme", upload)) == [
+        assert isinstance(claim(new_claim(upload, name, str(number))), Claim)
+    assert left(upload) == [
         new_claim(upload, names[1], "1"),
         new_claim(upload, names[0], "2"),
         new_claim(upload, names[2], "3"),
@@ -257,11 +308,11 @@ def test_claims_that_were_left_are_found_oldest_first_with_their_names(upload: P
 
 
 def test_empty_work_directories_are_removed(upload: Path) -> None:
-    assert list(claiming.claims("acme", upload)) == []
+    assert left(upload) == []
     empty = new_claim(upload)
     empty.work.mkdir(parents=True)
     (empty.work / ".attempts").write_text("1", encoding="ascii")
-    assert list(claiming.claims("acme", upload)) == []
+    assert left(upload) == []
     assert not empty.work.exists()
 
 
@@ -289,7 +340,7 @@ def test_a_file_of_the_quarantine_can_be_tried_again_once_its_name_is_free(uploa
     claimed, _ = taken(upload)
     claiming.quarantine(claimed, "It ended the process.")
     (found,) = claiming.set_aside(upload)
-    assert (found.claim_id, found.path.name) == (claimed.id, "people.csv")
+    assert (found.claim_id, found.name) == (claimed.id, "people.csv")
     (upload / "people.csv").write_bytes(b"newer")
     with pytest.raises(FileExistsError):
         claiming.retry(found, upload)

@@ -135,7 +135,7 @@ def test_a_file_that_the_database_refuses_takes_no_other_along_and_is_set_aside_
     assert list(site.users()) == ["U1", "U2", "U5"]
     assert [entry["file"] for entry in site.ledger()] == ["a.csv", "b.csv", "d.csv"]
     assert len(site.archived()) == 3
-    (left,) = claiming.claims("acme", site.directory)
+    (left,) = site.claims()
     assert left.name == "c.csv"
     for _ in range(MAX_ATTEMPTS - 1):
         with pytest.raises(IntegrityError):
@@ -161,7 +161,7 @@ def test_a_file_that_changes_while_it_is_taken_is_given_back_and_the_others_are_
     names = drop(site, "uid\nU1\n", "uid\nU2\n", "uid\nU3\n")
 
     def write() -> None:
-        (claim,) = (claim for claim in claiming.claims("acme", site.directory) if claim.name == "b.csv")
+        (claim,) = (claim for claim in site.claims() if claim.name == "b.csv")
         change(claim.original)
 
     outcomes = site.take(*names, pause=write)
@@ -176,7 +176,7 @@ def test_a_file_that_vanishes_or_whose_name_is_taken_meanwhile_does_not_disturb_
     (site.directory / "a.csv").unlink()
 
     def write() -> None:
-        (claim,) = (claim for claim in claiming.claims("acme", site.directory) if claim.name == "b.csv")
+        (claim,) = (claim for claim in site.claims() if claim.name == "b.csv")
         append(claim.original)
         site.drop("b.csv", "uid\nU7\n")
 
@@ -190,7 +190,7 @@ def test_what_ends_the_process_in_a_group_costs_none_of_its_files_an_attempt(sit
     names = drop(site, "uid\nU1\n", "uid\nU2\n", "uid\nU3\n")
     with suppress(KeyboardInterrupt):
         site.take(*names, pause=end)
-    left = [*claiming.claims("acme", site.directory)]
+    left = [*site.claims()]
     assert [claim.name for claim in left] == names
     assert [claiming.count_attempt(claim) for claim in left] == [1, 1, 1]
     assert [type(outcome) for outcome in site.recover()] == [Imported, Archived] * 3

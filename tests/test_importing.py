@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def site(tmp_path: Path) -> Site:
 def claimed(site: Site, content: str, name: str = "people.csv") -> Claim:
     """A file that was claimed and then left, as by a crash."""
     site.drop(name, content)
-    claim = claiming.claim(Claim(id=f"{STAMP}-x", client="acme", directory=site.directory, name=name))
+    with claiming.workroom(site.directory):
+        claim = claiming.claim(Claim(id=f"{STAMP}-x", client="acme", directory=site.directory, name=name))
     assert isinstance(claim, Claim)
     return claim
 
@@ -143,7 +145,7 @@ def test_a_file_that_is_written_while_it_is_taken_is_given_back(
     site.drop("people.csv", "uid\nU1\n")
 
     def write() -> None:
-        (claim,) = claiming.claims("acme", site.directory)
+        (claim,) = site.claims()
         change(claim.original)
 
     (returned,) = site.take("people.csv", pause=write)
@@ -178,7 +180,7 @@ def test_a_changed_file_whose_name_is_taken_is_superseded_and_goes_to_bak(site: 
     site.drop("people.csv", "uid\nU1\n")
 
     def write() -> None:
-        (claim,) = claiming.claims("acme", site.directory)
+        (claim,) = site.claims()
         append(claim.original)
         site.drop("people.csv", "uid\nU3\n")
 
@@ -271,6 +273,24 @@ def test_a_file_whose_import_ended_the_process_three_times_is_set_aside(site: Si
     assert (site.users(), site.archived(), site.recover()) == ({}, {}, [])
 
 
+def test_a_quarantine_that_somebody_else_made_takes_nothing_and_other_files_go_on(site: Site, tmp_path: Path) -> None:
+    claim = claimed(site, "uid\nU1\n")
+    for _ in range(MAX_ATTEMPTS):
+        claiming.count_attempt(claim)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (site.directory / ".quarantine").symlink_to(elsewhere)
+    (open_,) = site.recover()
+    assert open_ == Unarchived(claim=claim, why=".quarantine is not a directory of the service's own; remove it")
+    assert list(elsewhere.iterdir()) == []
+    site.drop("other.csv", "uid\nU2\n")
+    site.take("other.csv")
+    assert list(site.users()) == ["U2"]
+    (site.directory / ".quarantine").unlink()
+    (quarantined,) = site.recover()
+    assert isinstance(quarantined, Quarantined)
+
+
 def test_a_quarantine_that_a_crash_left_half_done_is_finished(site: Site) -> None:
     claim = claimed(site, "uid\nU1\n")
     Store(site.engine, site.format).quarantine(claim, at=NOW)
@@ -313,7 +333,7 @@ def test_a_claim_whose_commit_is_in_the_ledger_is_not_imported_again(site: Site,
     site.bak.symlink_to(tmp_path)
     site.drop("people.csv", "uid\nU1\n")
     site.take("people.csv")
-    (claim,) = claiming.claims("acme", site.directory)
+    (claim,) = site.claims()
     site.bak.unlink()
     assert [type(outcome) for outcome in site.recover()] == [Archived]
     assert len(site.ledger()) == 1
@@ -324,10 +344,11 @@ def test_a_work_directory_that_outlived_its_archive_is_removed(site: Site) -> No
     site.drop("people.csv", "uid\nU1\n")
     imported, _ = site.take("people.csv")
     assert isinstance(imported, Imported)
-    imported.claim.work.mkdir(parents=True)
-    imported.claim.original.write_bytes(b"uid\nU1\n")
+    left = replace(imported.claim, workroom=None)
+    left.work.mkdir()
+    left.original.write_bytes(b"uid\nU1\n")
     assert site.recover() == []
-    assert not imported.claim.work.exists()
+    assert not left.work.exists()
 
 
 def test_other_clients_are_not_recovered(site: Site, tmp_path: Path) -> None:

@@ -408,7 +408,7 @@ def retry(*, file: str, client: str) -> None:
 
     loaded, _ = _loaded()
     directory = _directory_of(loaded, client)
-    lying = [each for each in set_aside(directory) if file in {each.path.name, each.claim_id}]
+    lying = [each for each in set_aside(directory) if file in {each.name, each.claim_id}]
     if not lying:
         _fail(f"there is no {shown_name(file)} in quarantine", SOME_FAILED)
     if len(lying) > 1:
@@ -416,8 +416,8 @@ def retry(*, file: str, client: str) -> None:
     try:
         put_back(lying[0], directory)
     except FileExistsError:
-        _fail(f"a newer {shown_name(lying[0].path.name)} waits to be imported; try again later", SOME_FAILED)
-    click.echo(f"{shown_name(lying[0].path.name)} lies in the upload directory again")
+        _fail(f"a newer {shown_name(lying[0].name)} waits to be imported; try again later", SOME_FAILED)
+    click.echo(f"{shown_name(lying[0].name)} lies in the upload directory again")
 
 
 @userdrop.command()

@@ -76,7 +76,7 @@ class _RetriesBlindly(Importer):
     """Takes what it does not know the end of for a new file, without asking the ledger."""
 
     def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
-        for claim in [*claiming.claims(client, directory)]:
+        for claim in [*claiming.claims(client, directory, directory / claiming.WORK_DIRECTORY)]:
             claiming.give_back(claim)
             seen = claiming.fingerprint((directory / claim.name).lstat())
             yield from self.import_files(client, directory, [(claim.name, seen)])
