@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from heapq import nsmallest
+from itertools import chain, islice
 from pathlib import Path
 
 import structlog
@@ -47,6 +48,8 @@ SCAN_SHARE = 0.25
 """How much of the time such scans may take, where a directory is large or slow."""
 LOOKS_AT_ONCE = 100
 """How many files are looked at before others have their turn in the event loop."""
+MOVED_AT_ONCE = 5_000
+"""How many files are handed on before others have their turn."""
 
 log = structlog.get_logger()
 
@@ -282,8 +285,11 @@ class Intake:
             self._hand_on([])
             return
         batch = await asyncio.to_thread(oldest_first, [*self._settled.values()])
-        self._handed_on |= {name: self._watched.pop(name) for name in self._settled}
-        self._settled.clear()
+        while self._settled:
+            for name in [*islice(self._settled, MOVED_AT_ONCE)]:
+                self._handed_on[name] = self._watched.pop(name)
+                del self._settled[name]
+            await asyncio.sleep(0)
         self._hand_on(batch)
 
     async def _look_again(self) -> None:
@@ -305,7 +311,7 @@ class Intake:
         started = self._elapsed()
         found = await self._scanned()
         there = set() if found is None else set(found.candidates)
-        for name in (self._watched.keys() | self._not_taken.keys()) - there:
+        for name in [name for name in chain(self._watched, self._not_taken) if name not in there]:
             self._forget(name)
         if found is not None:
             await self._look_at(found.candidates)
@@ -335,17 +341,21 @@ class Intake:
 
     async def _look_at(self, names: Iterable[str]) -> None:
         named = (*names, *await self._logged())
-        known, taken = set(self._watched), set(self._handed_on)
-        wanted = await asyncio.to_thread(lambda: sorted({name for name in named if is_candidate(name)} - taken))
-        there = taken.union(known, wanted)
+        wanted = await asyncio.to_thread(lambda: sorted({name for name in named if is_candidate(name)}))
+        there = self._names(wanted)
         for first in range(0, len(wanted), LOOKS_AT_ONCE):
             self.got_on = self._elapsed()
-            for name, seen in await asyncio.to_thread(self._looks, wanted[first : first + LOOKS_AT_ONCE]):
+            some = [name for name in wanted[first : first + LOOKS_AT_ONCE] if name not in self._handed_on]
+            for name, seen in await asyncio.to_thread(self._looks, some):
                 self._see(name, seen, there)
         self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))
 
     def _looks(self, names: Sequence[str]) -> list[tuple[str, Sighting | NotTakenWhy]]:
         return [(name, look_at(self._directory, name)) for name in names]
+
+    def _names(self, more: Iterable[str]) -> AbstractSet[str]:
+        """All that may be meant by a name in the server's log; nothing where none is read."""
+        return set() if self._verdicts is None else {*self._handed_on, *self._watched, *more}
 
     def _see(self, name: str, seen: Sighting | NotTakenWhy, there: AbstractSet[str]) -> None:
         if isinstance(seen, Sighting):
