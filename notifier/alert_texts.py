@@ -81,6 +81,16 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         resolves="It ends when nothing is in doubt any more.",
         repeated=False,
     ),
+    AlertKind.SERVER_LOG: AlertText(
+        severity=Severity.WARNING,
+        title="vsftpd's log does not fit an upload directory",
+        means="The log tells of uploads under paths that do not lead into the directory, though the files lie there.",
+        meanwhile="Uploads wait the long quiet time, and one that was cut off is not known to be.",
+        cure="Set USERDROP_VSFTPD_LOG_ROOT to the directory that sessions of the FTP server see as /, and restart the"
+        " service.",
+        resolves="It ends with the first upload that the log tells of under a path into the directory.",
+        repeated=False,
+    ),
     AlertKind.WORKER: AlertText(
         severity=Severity.CRITICAL,
         title="the importing process keeps ending",

@@ -37,6 +37,7 @@ SENTENCES = (
     "{name} is not a directory of the service's own; remove it",
     "the copy in bak differs from the original",
     "The queue of mails met {error}.",
+    "{file} lies here, and the log calls it {path}",
 )
 """Ours; of two with the same beginning the longer one is later, and tried first."""
 

@@ -33,6 +33,7 @@ class AlertKind(StrEnum):
     LOW_DISK = "low_disk"
     TEMPLATE = "template"
     CLIENT_FOLDERS = "client_folders"
+    SERVER_LOG = "server_log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

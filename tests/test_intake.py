@@ -376,6 +376,25 @@ async def test_an_upload_that_was_cut_off_is_taken_when_it_is_sent_again(logged:
     assert len(logged.held) == 1
 
 
+async def test_a_log_that_calls_files_by_other_paths_is_told_until_it_calls_one_by_its_own(logged: Desk) -> None:
+    await logged.scan()
+    logged.put("a.csv")
+    logged.logs("OK", "/srv/upload/b.csv")
+    await logged.scan()
+    assert not logged.alerts.is_open(AlertKind.SERVER_LOG, "default")
+    logged.logs("OK", "/srv/upload/a.csv")
+    await logged.scan()
+    (alert,) = logged.alerts.board.alerts
+    assert (alert.kind, alert.detail) == (
+        AlertKind.SERVER_LOG,
+        "a.csv lies here, and the log calls it /srv/upload/a.csv",
+    )
+    logged.put("c.csv")
+    logged.logs("OK", "/c.csv")
+    await logged.scan()
+    assert not logged.alerts.is_open(AlertKind.SERVER_LOG, "default")
+
+
 async def test_a_verdict_is_not_given_to_another_file_that_is_logged_alike(logged: Desk) -> None:
     await logged.scan()
     logged.put("é.csv", b"cut off")

@@ -348,6 +348,7 @@ class Intake:
             some = [name for name in wanted[first : first + LOOKS_AT_ONCE] if name not in self._handed_on]
             for name, seen in await asyncio.to_thread(self._looks, some):
                 self._see(name, seen, there)
+        self._tell_astray()
         self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))
 
     def _looks(self, names: Sequence[str]) -> list[tuple[str, Sighting | NotTakenWhy]]:
@@ -366,6 +367,17 @@ class Intake:
             self._renamed.discard(name)
             if seen is not NotTakenWhy.GONE:
                 self._not_taken[name] = seen
+
+    def _tell_astray(self) -> None:
+        """That the log seems to call files of here by paths that do not lead here."""
+        if self._verdicts is None:
+            return
+        if self._verdicts.astray is None:
+            self._alerts.resolve(AlertKind.SERVER_LOG, self._client)
+        else:
+            file, path = self._verdicts.astray
+            detail = f"{file} lies here, and the log calls it {path}"
+            self._alerts.open(AlertKind.SERVER_LOG, self._client, detail)
 
     def _refused(self, why: NotTakenWhy) -> list[str]:
         return [name for name, its in self._not_taken.items() if its is why]

@@ -7,11 +7,13 @@ leaves no line at all.
 
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
+from importer.model import shown_name
 from watcher.model import ServerVerdict
 from watcher.settings import SESSION_USER
 
@@ -22,6 +24,7 @@ _LINE = re.compile(
 _RENAME = re.compile(rb'[^"]*\[([^\]"]*)\] OK RENAME: Client "[^"]*", "(.*)"\s*$')
 _REPLAYED_BYTES = 4 << 20
 _MOST_PENDING = 200_000
+_MOST_ELSEWHERE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +202,8 @@ class ServerVerdicts:
     Attributes:
         is_proven: whether the log has told of a transfer into the directory: it is the right log, and tells of uploads.
         has_lost: whether lines were lost or forgotten by the last `poll`, so that silence says nothing of files so far.
+        astray: a file that lies in the directory, and the path elsewhere by which the log calls it, as it seems; None
+            once the log has told of a transfer into the directory.
     """
 
     def __init__(self, log: ServerLog, directory: Path, root: Path) -> None:
@@ -209,6 +214,8 @@ class ServerVerdicts:
         self._swept: set[bytes] = set()
         self.has_lost = False
         self.is_proven = False
+        self.astray: tuple[str, str] | None = None
+        self._elsewhere: OrderedDict[bytes, Transfer] = OrderedDict()
 
     def poll(self, names: Iterable[str]) -> list[str]:
         """Read what was logged since the last call; returns those of the names that it is about.
@@ -241,6 +248,8 @@ class ServerVerdicts:
         """
         path = self._path(name)
         transfer = self._pending.get(path)
+        if transfer is None:
+            self._wonder(name, path, size)
         if transfer is None or (b"?" in path and any(self._path(other) == path for other in names if other != name)):
             return None
         del self._pending[path]
@@ -259,9 +268,21 @@ class ServerVerdicts:
 
     def _note(self, transfer: Transfer) -> None:
         path = transfer.path
-        self.is_proven |= path.startswith(self._parent) and b"/" not in path[len(self._parent) :]
+        if path.startswith(self._parent) and b"/" not in path[len(self._parent) :]:
+            self.is_proven, self.astray = True, None
+            self._elsewhere.clear()
+        elif not self.is_proven and transfer.is_live:
+            self._elsewhere[_last(path)] = transfer
+            if len(self._elsewhere) > _MOST_ELSEWHERE:
+                self._elsewhere.popitem(last=False)
         self._pending.pop(path, None)
         self._pending[path] = transfer
+
+    def _wonder(self, name: str, path: bytes, size: int) -> None:
+        """Whether the log tells of that very file as of one in another directory."""
+        other = self._elsewhere.get(_last(path))
+        if other is not None and other.size == size > 0:
+            self.astray = shown_name(name), other.path.decode("ascii")
 
     def _rename(self, renamed: Renamed) -> None:
         """What is known of a file goes with it; of another one the sender says by the rename that it is complete."""
@@ -274,3 +295,7 @@ class ServerVerdicts:
 
     def _path(self, name: str) -> bytes:
         return logged_path(str(self._prefix / name))
+
+
+def _last(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
