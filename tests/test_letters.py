@@ -187,7 +187,7 @@ def test_only_what_is_repeated_promises_to_be() -> None:
         assert (
             ("every 4 hours" in letter.text)
             == ("every 4 hours" in letter.html)
-            == (kind not in {AlertKind.ODD_FILE, AlertKind.CLIENT_FOLDERS})
+            == (kind not in {AlertKind.ODD_FILE, AlertKind.CLIENT_FOLDERS, AlertKind.SERVER_LOG})
         )
 
 
