@@ -85,13 +85,15 @@ def test_a_folder_that_is_made_while_the_service_runs_becomes_a_client(house: Ho
     assert users(house) == [("second", f"{files.CANARY}-001")]
 
 
-def test_many_files_of_one_client_delay_another_by_one_small_group(house: House) -> None:
-    for number in range(100):
-        drop(house, "acme", f"{number:03}.csv", files.csv_of(files.good(number)))
+@pytest.mark.parametrize("number", [100, pytest.param(10_000, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
+def test_many_files_of_one_client_delay_another_by_one_small_group(house: House, number: int) -> None:
+    for each in range(number):
+        drop(house, "acme", f"{each:05}.csv", files.csv_of(files.good(each)))
     drop(house, "other", "students.csv", files.csv_of(files.good(1)))
-    service = house.once()
+    with house.service("--once", ready=False) as service:
+        assert service.wait(500) == 0
     order = [event["client"] for event in service.events("import_finished")]
-    assert len(order) == 101
+    assert len(order) == number + 1
     assert order.index("other") <= IN_COMPANY.files
 
 
