@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -75,6 +76,64 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
     assert (torn, changed) == ([], [])
     record_property("imports while the same names are sent again", len(found))
     record_property("files given back as they changed while they were taken", len(service.events("import_returned")))
+    assert house.waiting() == []
+
+
+class Stalling(io.BytesIO):
+    """Content that comes to a stop in its middle, once."""
+
+    def __init__(self, content: bytes, stall: Callable[[], object]) -> None:
+        super().__init__(content)
+        self._half: int | None = len(content) // 2
+        self._stall = stall
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._half is not None and self.tell() >= self._half:
+            self._half = None
+            self._stall()
+        return super().read(size)
+
+
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.full)])
+def test_uploads_that_stall_where_no_lock_tells_of_them_are_given_back_and_imported_whole(
+    tmp_path: Path, ftps: Callable[..., FtpsServer], seconds: int, record_property: Callable[[str, object], None]
+) -> None:
+    """The claim itself is contested: a file is taken while its sender still has it open, and writes on."""
+    server = ftps(settings={"lock_upload_files": "NO"})
+    house = House(tmp_path, upload=server.upload)
+    house.set(QUIET_SECONDS=0.02)
+    contents = versions()
+    whole = {hashlib.sha256(content).hexdigest() for content in contents}
+    ended = threading.Event()
+
+    def send(session: int) -> None:
+        random = Random(session)  # noqa: S311
+        with clients.ftplib_session(server) as ftp:
+            while not ended.is_set():
+                stalling = Stalling(random.choice(contents), lambda: ended.wait(random.uniform(0, 0.2)))
+                ftp.storbinary(f"STOR {random.choice('ab')}{session}.csv", stalling, blocksize=1024)
+                ended.wait(random.uniform(0, 1))
+
+    with house.service() as service:
+        with ThreadPoolExecutor(3) as sessions:
+            sending = [sessions.submit(send, number) for number in range(3)]
+            for _ in range(seconds * 5):
+                service.tick()
+                if any(each.done() for each in sending) or ended.wait(0.2):
+                    break
+            ended.set()
+            for each in sending:
+                each.result()
+        assert service.terminate() == 0
+    house.once()
+    found = [entry for entry in house.imports() if entry["status"] == "imported"]
+    archived = house.archived()
+    assert [entry["file"] for entry in found if entry["sha256"] not in whole] == []
+    assert all(hashlib.sha256(archived[entry["archive"]]).hexdigest() == entry["sha256"] for entry in found)
+    given_back = len(service.events("import_returned")) + len(service.events("import_superseded"))
+    assert given_back > 0
+    record_property("imports while senders stall", len(found))
+    record_property("files given back as they were being written", given_back)
     assert house.waiting() == []
 
 
