@@ -37,6 +37,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         cure="vsftpd's default is local_umask=077, which keeps everybody else out. Set local_umask=027 (for anonymous"
         " or virtual users anon_umask=027) in vsftpd.conf, restart vsftpd, make the service a member of the FTP group,"
         " and run chmod g+r on the files that are there already.",
+        names_files=True,
     ),
     AlertKind.UPLOAD_DIRECTORY: AlertText(
         severity=Severity.ERROR,
@@ -68,6 +69,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         meanwhile="It is left alone: neither imported nor moved nor deleted.",
         cure="Ask the sender whether it should have been a CSV, or remove it.",
         resolves="It ends when it is gone.",
+        names_files=True,
         repeated=False,
     ),
     AlertKind.CLIENT_FOLDERS: AlertText(

@@ -9,6 +9,7 @@ from functools import cache
 from importer.translating import translated
 
 SENTENCES = (
+    "{where}: {why}",
     "not writable: {why}",
     "its events do not arrive",
     "the directory is another one than before",
@@ -38,8 +39,13 @@ SENTENCES = (
     "the copy in bak differs from the original",
     "The queue of mails met {error}.",
     "{file} lies here, and the log calls it {path}",
+    "the session took too long",
+    "the recipient is not one address",
+    "the server does not know SMTPUTF8",
+    "the server takes {limit} bytes",
+    "userdrop could not build the mail; its log has mail_not_built",
 )
-"""Ours; of two with the same beginning the longer one is later, and tried first."""
+"""Ours; of two that fit, the one that says more is later, and tried first. What is {why} has a form of its own."""
 
 SYSTEM = (
     "No space left on device",
@@ -72,7 +78,9 @@ def _told(sentence: str, language: str) -> str | None:
         return translated(sentence, language)
     for known, form in _forms():
         if found := form.fullmatch(sentence):
-            facts = {name: detail_in(fact, language) for name, fact in found.groupdict().items()}
+            facts = found.groupdict()
+            if "why" in facts:
+                facts["why"] = detail_in(facts["why"], language)
             return translated(known, language).format(**facts)
     return None
 
@@ -83,4 +91,4 @@ def _forms() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def _form(sentence: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(sentence)), re.DOTALL)
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(sentence)), re.DOTALL)

@@ -173,7 +173,7 @@ class Letters:
             text=text,
             alert=alert,
             client=client,
-            detail=safe_text(detail_in(alert.detail, words.language), 500),
+            detail=safe_text(alert.detail if text.names_files else detail_in(alert.detail, words.language), 500),
             occasion=mail.occasion,
             suppressed=mail.suppressed,
             now=now,
@@ -191,7 +191,7 @@ class Letters:
             recipient=safe_text(recipient, 320),
             undelivered=safe_text(subject),
             client=safe_text(client or "", 80),
-            said=safe_text(said, 300),
+            said=safe_text(detail_in(said, words.language), 300),
         )
 
     def _letter(

@@ -324,6 +324,7 @@ class AlertText:
         resolves: the condition that ends it.
         repeated: whether it is mailed again while it lasts though nothing is new.
         command: what shows more.
+        names_files: whether the detail is names of files, which are the same in every language.
     """
 
     severity: Severity
@@ -334,3 +335,4 @@ class AlertText:
     resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
     repeated: bool = True
     command: str = "userdrop history --failed"
+    names_files: bool = False

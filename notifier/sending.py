@@ -73,10 +73,7 @@ class Sender:
         while True:
             made = await self._composed(mail)
             if made is None:
-                unbuilt = Failure(
-                    stage=Stage.CONTENT, text="userdrop could not build the mail; see mail_not_built in its log"
-                )
-                return Result(mail=mail, end=Dead(), failure=unbuilt, at=self._clock())
+                return Result(mail=mail, end=Dead(), failure=_UNBUILT, at=self._clock())
             message, packing = made
             try:
                 await self._transport.send(message, mail.recipient)

@@ -332,6 +332,15 @@ def test_every_alert_can_be_told_in_french(kind: AlertKind) -> None:
     assert letter.text.startswith("À faire\u00a0: ")
 
 
+@pytest.mark.parametrize("kind", [AlertKind.ODD_FILE, AlertKind.UNREADABLE_FILE])
+def test_names_of_files_are_in_no_language(kind: AlertKind) -> None:
+    mail = _alert(Occasion.OPENED)
+    alert = dataclasses.replace(mail.alert, kind=kind, detail="database, students.csv is a link")
+    letter = dataclasses.replace(LETTERS, language=FRENCH).about_alert(dataclasses.replace(mail, alert=alert), NOW)
+    assert "database, students.csv is a link" in letter.text
+    assert "database, students.csv is a link" in letter.html
+
+
 @pytest.mark.parametrize("kind", NoticeKind)
 def test_every_kind_of_notice_can_be_told_in_french(kind: NoticeKind) -> None:
     letters = dataclasses.replace(LETTERS, language=FRENCH)
