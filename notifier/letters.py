@@ -145,8 +145,8 @@ class Letters:
         return self._letter(
             "admin",
             words,
-            subject=f"[userdrop] {client}: {what}",
-            headline=f"{client}: {what}.",
+            subject=f"[userdrop] {words.label(client)} {what}",
+            headline=f"{words.label(client)} {what}.",
             client=client,
             files=[telling.file(notice, {}) for notice in notices[:MOST_LISTED]],
             unlisted=max(0, len(notices) - MOST_LISTED),

@@ -4,13 +4,16 @@ import re
 import unicodedata
 
 _SHAPING = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co"}
+NO_BREAK = "\u00a0\u202f"
+"""Blanks that keep a colon with its word, and a number in one piece, as French has them."""
 
 
 def safe_text(text: str, limit: int = 200) -> str:
     """Text from a file, its name or a server, as one line that cannot shape a header, a page or a log.
 
-    Controls, bidirectional and invisible marks, line separators and lone surrogates become U+FFFD, blanks become
-    spaces, `=?` (an encoded word) is broken up, and more than `limit` characters are cut with an ellipsis.
+    Controls, bidirectional and invisible marks, line separators and lone surrogates become U+FFFD, blanks but those
+    of `NO_BREAK` become spaces, `=?` (an encoded word) is broken up, and more than `limit` characters are cut with an
+    ellipsis.
     """
     normal = unicodedata.normalize("NFC", text[: 4 * limit])
     line = "".join(_safe_character(character) for character in normal).replace("=?", "= ?")
@@ -18,7 +21,7 @@ def safe_text(text: str, limit: int = 200) -> str:
 
 
 def _safe_character(character: str) -> str:
-    if character.isspace():
+    if character.isspace() and character not in NO_BREAK:
         return " "
     return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in _SHAPING else character
 

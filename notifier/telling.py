@@ -80,9 +80,9 @@ class Telling:
         label = self.words.say(REASONS.get(reason.code, reason.code.replace("_", " ")))
         row = self.words.say("row {row}", row=reason.example_row)
         return Reason(
-            label=safe_text(f"{reason.column}: {label}" if reason.column else label, 80),
+            label=safe_text(f"{self.words.label(reason.column)} {label}" if reason.column else label, 80),
             count=reason.count,
-            example=safe_text(f"{row}: {reason.example}" if reason.example else row),
+            example=safe_text(f"{self.words.label(row)} {reason.example}" if reason.example else row),
         )
 
     def headline(self, notices: Sequence[Notice], *, attached: bool) -> str:
@@ -164,14 +164,19 @@ class Telling:
     def _failed(self, notices: Sequence[Notice]) -> str:
         failed = _failed_rows(notices)
         users = sum(notice.counts.accepted for notice in notices) + failed
-        return self.words.count(
-            "{failed} of {users} user in {where} was not imported",
-            "{failed} of {users} users in {where} were not imported",
-            users,
-            failed=self.words.number(failed),
-            users=self.words.number(users),
-            where=self._named(notices),
-        )
+        facts = {
+            "failed": self.words.number(failed),
+            "users": self.words.number(users),
+            "where": self._named(notices),
+        }
+        if failed == 1:
+            return self.words.count(
+                "{failed} of {users} user in {where} was not imported",
+                "{failed} of {users} users in {where} was not imported",
+                users,
+                **facts,
+            )
+        return self.words.say("{failed} of {users} users in {where} were not imported", **facts)
 
     def _all_imported(self, notices: Sequence[Notice]) -> str:
         users = sum(notice.counts.accepted for notice in notices)

@@ -13,7 +13,9 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 
 from importer.translating import catalogue
 
-_MOMENTS = {"en": "yyyy-MM-dd HH:mm", "fr": "d MMMM yyyy, HH 'h' mm"}
+_MOMENTS = {"en": "yyyy-MM-dd HH:mm", "fr": "d MMMM yyyy, H 'h' mm"}
+_FIRST_OF_MONTH = {"fr": "d'er' MMMM yyyy, H 'h' mm"}
+"""Where the first day of a month is written otherwise than the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class Words:
         """A sentence that counts something."""
         return self.catalogue.ngettext(one, several, number).format(**facts)
 
+    def label(self, name: str) -> str:
+        """What stands before what it names: with the colon as the language sets it."""
+        return self.say("{name}:", name=name)
+
     def number(self, value: int) -> str:
         """A number as people write it: 1,204."""
         return format_decimal(value, locale=self.language)
@@ -59,10 +65,13 @@ class Words:
     def moment(self, at: datetime) -> str:
         """A time in the site's time zone, with the zone's name, like 2026-03-01 14:35 UTC."""
         local = at.astimezone(self.timezone)
-        return f"{format_datetime(local, _MOMENTS[self.language], locale=self.language)} {self._zone(local)}"
-
-    def _zone(self, local: datetime) -> str:
-        return "UTC" if self.timezone in {UTC, ZoneInfo("UTC")} else get_timezone_name(local, locale=self.language)
+        form = _MOMENTS[self.language]
+        if local.day == 1:
+            form = _FIRST_OF_MONTH.get(self.language, form)
+        time = format_datetime(local, form, locale=self.language)
+        if self.timezone in {UTC, ZoneInfo("UTC")}:
+            return f"{time} UTC"
+        return self.say("{time} {zone}", time=time, zone=get_timezone_name(local, locale=self.language))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +111,7 @@ class Templates:
         )
         for made in filter(None, (words.built_in, words.own)):
             made.install_gettext_translations(words.catalogue, newstyle=True)  # type: ignore[attr-defined]
+            made.filters["label"] = words.label
             made.filters["number"] = words.number
             made.filters["moment"] = words.moment
             made.globals["language"] = language

@@ -2,7 +2,7 @@
 
 What is translated: the sentences of importer.reasons with the words of ours that they name, the texts of alerts and
 their details, and whatever stands in `_()` and `ngettext()` in templates, or in `say()` and `count()` in
-notifier.letters and telling.
+the notifier's rooms that say something.
 """
 
 import ast
@@ -26,6 +26,7 @@ from notifier.telling import REASONS
 
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "importer" / "locale"
+SAYING = ("letters.py", "telling.py", "templating.py")
 TRANSLATIONS = {language: LOCALE / f"{language}.po" for language in LANGUAGES if language != "en"}
 
 Message = str | tuple[str, str]
@@ -56,7 +57,7 @@ def _of_alerts() -> Iterator[Message]:
 
 def _of_letters() -> Iterator[Message]:
     """The literal first arguments of say() and count()."""
-    sources = [(ROOT / "notifier" / name).read_text(encoding="utf-8") for name in ("letters.py", "telling.py")]
+    sources = [(ROOT / "notifier" / name).read_text(encoding="utf-8") for name in SAYING]
     tree = ast.parse("\n".join(sources))
     named = {
         target.id: node.value.value

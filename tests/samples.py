@@ -125,11 +125,11 @@ def browsed(html: str, directory: Path, *arguments: str) -> subprocess.Completed
     )
 
 
-def picture(letter: Letter, width: int) -> bytes:
-    """A PNG of the HTML part in a window of that width."""
+def picture(letter: Letter, width: int, height: int = HEIGHT) -> bytes:
+    """A PNG of the HTML part in a window of that size."""
     with TemporaryDirectory() as name:
         target = Path(name) / "letter.png"
-        browsed(framed(letter.html, width, HEIGHT), Path(name), f"--screenshot={target}", *window(width, HEIGHT))
+        browsed(framed(letter.html, width, height), Path(name), f"--screenshot={target}", *window(width, height))
         return target.read_bytes()
 
 
@@ -153,14 +153,18 @@ def picture_of_page(width: int, height: int) -> bytes:
 
 
 PAGE_PICTURES: Mapping[str, tuple[int, int]] = {"phone": (PHONE, 4400), "desktop": (DESKTOP, 1900)}
-PICTURES: Mapping[str, int] = {"client": DESKTOP, "client-fr": PHONE, "alert": DESKTOP}
+PICTURES: Mapping[str, tuple[int, int]] = {
+    "client": (DESKTOP, HEIGHT),
+    "client-fr": (PHONE, 1450),
+    "alert": (DESKTOP, HEIGHT),
+}
 
 if __name__ == "__main__":
     PLACE.mkdir(exist_ok=True)
     for its_name, content in messages():
         (PLACE / its_name).write_bytes(content)
-    for its_name, its_width in PICTURES.items():
-        (PLACE / f"{its_name}.png").write_bytes(picture(letters()[its_name], its_width))
+    for its_name, its_size in PICTURES.items():
+        (PLACE / f"{its_name}.png").write_bytes(picture(letters()[its_name], *its_size))
     PAGES.mkdir(exist_ok=True)
     for its_name, (its_width, its_height) in PAGE_PICTURES.items():
         (PAGES / f"{its_name}.png").write_bytes(picture_of_page(its_width, its_height))

@@ -59,7 +59,7 @@ def test_folders_that_share_a_key_are_named_where_there_are_settings_for_it(tmp_
     assert find(tmp_path, ["OTHER"]).complaints == ()
     found = find(tmp_path, ["ACME_CO", "OTHER"])
     assert found.shared == {"ACME_CO"}
-    assert found.complaints == ("acme-co and acme_co share USERDROP_CLIENTS__ACME_CO__*",)
+    assert found.complaints == ("acme-co / acme_co share USERDROP_CLIENTS__ACME_CO__*",)
     assert len(found.clients) == 3
 
 

@@ -18,11 +18,12 @@ from importer.reasons import refusal, warning
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.letters import Letters, OwnLetters
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
-from notifier.safety import attachment_name, safe_text
+from notifier.safety import NO_BREAK, attachment_name, safe_text
 from notifier.templating import Templates
 from tests.mailing import LETTERS, NOW, failed_rows, refused
 
 NEXT_RUN = NOW.replace(minute=35, second=0)
+FRENCH = "fr"
 
 
 class _Tags(HTMLParser):
@@ -52,6 +53,20 @@ def test_the_first_line_says_how_many_users_failed_and_what_to_do() -> None:
         "37 of 1,204 users in students.csv were not imported. Correct the attached file and drop it again."
     )
     assert letter.subject == "[userdrop] 37 of 1,204 users in students.csv were not imported"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "failed", "english", "french"),
+    [
+        (0, 1, "1 of 1 user in students.csv was", "1 personne sur 1 dans students.csv n\u2019a pas été importée"),
+        (1, 1, "1 of 2 users in students.csv was", "1 personne sur 2 dans students.csv n\u2019a pas été importée"),
+        (0, 2, "2 of 2 users in students.csv were", "2 personnes sur 2 dans students.csv n\u2019ont pas été importées"),
+    ],
+)
+def test_the_verb_agrees_with_those_who_failed(accepted: int, failed: int, english: str, french: str) -> None:
+    notice = failed_rows(counts=Counts(records=accepted + failed, accepted=accepted, failed=failed))
+    assert LETTERS.to_client([notice], None).text.startswith(f"{english} not imported. ")
+    assert LETTERS.to_client([notice], None, language=FRENCH).text.startswith(f"{french}. ")
 
 
 def test_the_plain_part_has_all_that_the_html_part_has() -> None:
@@ -243,7 +258,7 @@ def test_safe_text_is_one_bounded_line_that_cannot_shape_anything(text: str, lim
     assert len(safe) <= limit
     assert safe.splitlines() in ([], [safe])
     assert "=?" not in safe
-    assert all(character.isprintable() for character in safe)
+    assert all(character.isprintable() or character in NO_BREAK for character in safe)
     safe.encode()
     assert safe_text(safe, limit) == safe
 
@@ -275,19 +290,16 @@ def test_any_name_makes_a_letter_that_can_be_encoded(name: str) -> None:
     assert "\n" not in letter.subject
 
 
-FRENCH = "fr"
-
-
 def test_a_letter_is_in_the_language_of_its_reader() -> None:
     letter = LETTERS.to_client([failed_rows(warnings=(warning("windows_1252"),))], NEXT_RUN, language=FRENCH)
     assert letter.language == FRENCH
     assert letter.text.startswith(
-        "37 personne(s) sur 1\u202f204 dans students.csv n\u2019ont pas été importées."
+        "37 personnes sur 1\u202f204 dans students.csv n\u2019ont pas été importées."
         " Corrigez le fichier joint et redéposez-le."
     )
-    assert "email: non valide" in letter.text
+    assert "email\u00a0: non valide" in letter.text
     assert "le fichier n\u2019est pas en UTF-8 et a été lu comme Windows-1252" in letter.text
-    assert "La prochaine importation a lieu le 1 mars 2026, 14 h 35 UTC." in letter.text
+    assert "La prochaine importation a lieu le 1er mars 2026, 14 h 35 UTC." in letter.text
     assert '<html lang="fr">' in letter.html
 
 
@@ -320,7 +332,7 @@ def test_times_are_told_in_the_time_zone_of_the_site_with_its_name() -> None:
     letters = Letters(Templates(timezone=ZoneInfo("America/Toronto")))
     assert "at 2026-03-01 09:35 Eastern Standard Time." in letters.to_client([failed_rows()], NEXT_RUN).text
     french = letters.to_client([failed_rows()], NEXT_RUN, language=FRENCH).text
-    assert "le 1 mars 2026, 09 h 35 heure normale de l\u2019Est nord-américain." in french
+    assert "le 1er mars 2026, 9 h 35, heure normale de l\u2019Est nord-américain." in french
 
 
 @pytest.mark.parametrize("kind", AlertKind)

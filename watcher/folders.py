@@ -70,7 +70,7 @@ def find(directory: Path, keys: Collection[str]) -> Found:
     complaints = [
         *(f"{shown_name(name)} is a link" for name in sorted(links)),
         *(f"{shown_name(name)} is no name for a client" for name in sorted(folders) if not is_client_name(name)),
-        *(f"{' and '.join(shared[key])} share {VARIABLES}{key}__*" for key in sorted(shared.keys() & set(keys))),
+        *(f"{' / '.join(shared[key])} share {VARIABLES}{key}__*" for key in sorted(shared.keys() & set(keys))),
         *_nobodys(keys, clients),
     ]
     return Found(

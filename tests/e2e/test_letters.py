@@ -28,7 +28,7 @@ def test_a_french_site_gets_french_letters_and_reports(house: House) -> None:
     house.once()
     (mail,) = map(parsed, house.mail_files())
     assert mail["Content-Language"] == "fr"
-    assert plain(mail).startswith("1 personne(s) sur 2 dans students.csv n\u2019ont pas été importées.")
+    assert plain(mail).startswith("1 personne sur 2 dans students.csv n\u2019a pas été importée.")
     assert "Est nord-américain" in plain(mail)
     (entry,) = house.imports()
     (row,) = files.rows_of(house.archived()[entry["report"]])
