@@ -9,7 +9,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         means="The database does not answer, is locked, full or damaged.",
         meanwhile="No file is imported. Dropped files stay where they are and none is lost.",
         cure="Check that the database is running and can be reached and written to with the configured settings.",
-        command="userdrop settings",
+        command="userdrop doctor",
     ),
     AlertKind.SMTP: AlertText(
         severity=Severity.CRITICAL,
@@ -28,6 +28,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         " tried again and again.",
         cure="Check what the detail names; if the kernel's limit is reached, raise fs.inotify.max_user_watches,"
         " fs.inotify.max_user_instances or fs.inotify.max_queued_events with sysctl.",
+        command="userdrop doctor",
     ),
     AlertKind.UNREADABLE_FILE: AlertText(
         severity=Severity.ERROR,
@@ -37,6 +38,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         cure="vsftpd's default is local_umask=077, which keeps everybody else out. Set local_umask=027 (for anonymous"
         " or virtual users anon_umask=027) in vsftpd.conf, restart vsftpd, make the service a member of the FTP group,"
         " and run chmod g+r on the files that are there already.",
+        command="userdrop doctor",
         names_files=True,
     ),
     AlertKind.UPLOAD_DIRECTORY: AlertText(
@@ -47,6 +49,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         cure="Restore the directory: its owner is the service's user, its group is the FTP users' group, its mode is"
         " 3770 (setgid and sticky). The service's user must be a member of the FTP users' group. A link to such a"
         " directory is no fault.",
+        command="userdrop doctor",
     ),
     AlertKind.ARCHIVE: AlertText(
         severity=Severity.ERROR,
@@ -54,6 +57,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         means="The folder bak is full, read-only, a link, or was made by somebody else.",
         meanwhile="Files are imported and mails are sent; the imported files wait in the work directory to be moved.",
         cure="Make room, or remove or rename a bak that is not owned by the service; the service makes its own.",
+        command="userdrop doctor",
     ),
     AlertKind.DISK_FULL: AlertText(
         severity=Severity.CRITICAL,
@@ -61,6 +65,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         means="There is no room to work, or files cannot be made, renamed or read; the detail says what failed.",
         meanwhile="Imports pause and nothing is lost. The FTP server may refuse uploads by itself.",
         cure="Make room, or mend what the detail names; the import goes on by itself.",
+        command="df -h",
     ),
     AlertKind.ODD_FILE: AlertText(
         severity=Severity.WARNING,
@@ -81,6 +86,7 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         cure="Rename the folder or the variable: its key is the folder's name in capitals, with everything but letters"
         " and digits as _. A setting may also be there before its folder.",
         resolves="It ends when nothing is in doubt any more.",
+        command="userdrop settings",
         repeated=False,
     ),
     AlertKind.SERVER_LOG: AlertText(

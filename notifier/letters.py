@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from shlex import quote
 from typing import Any
 
 from importer.model import Notice
@@ -148,6 +149,7 @@ class Letters:
             subject=f"[userdrop] {words.label(client)} {what}",
             headline=f"{words.label(client)} {what}.",
             client=client,
+            command=f"userdrop history --failed --client {quote(client)}",
             files=[telling.file(notice, {}) for notice in notices[:MOST_LISTED]],
             unlisted=max(0, len(notices) - MOST_LISTED),
             next_run=next_run,

@@ -334,5 +334,5 @@ class AlertText:
     cure: str
     resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
     repeated: bool = True
-    command: str = "userdrop history --failed"
+    command: str = "userdrop status"
     names_files: bool = False

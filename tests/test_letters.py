@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import re
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
@@ -9,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +24,7 @@ from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
 from notifier.safety import NO_BREAK, attachment_name, safe_text
 from notifier.templating import Templates
 from tests.mailing import LETTERS, NOW, failed_rows, refused
+from watcher.cli import userdrop
 
 NEXT_RUN = NOW.replace(minute=35, second=0)
 FRENCH = "fr"
@@ -213,22 +217,63 @@ def test_a_new_detail_is_said_to_be_one() -> None:
     assert "students.csv has mode 0600" in letter.text
 
 
-def test_no_letter_names_a_command_that_is_not_there() -> None:
-    undeliverable = LETTERS.undeliverable(mail=7, recipient="a@x.example", subject="s", client="acme", said="550 no")
-    for letter in (
-        undeliverable,
-        LETTERS.to_admin([refused()], None),
-        LETTERS.about_alert(_alert(Occasion.OPENED), NOW),
-    ):
-        assert "userdrop status" not in letter.text + letter.html
+def _commands(letter: Letter) -> list[str]:
+    return re.findall(r"(?:^More: |`)(userdrop .*?)(?:$|;|`)|(userdrop mail retry \d+)", letter.text, re.MULTILINE)
+
+
+def _named(letter: Letter) -> set[str]:
+    """The commands of ours that a letter tells its reader to run."""
+    return {command for found in _commands(letter) for command in found if command}
+
+
+ALERTED = [
+    LETTERS.about_alert(
+        AlertMail(alert=Alert(kind=kind, client="", detail="", opened_at=NOW), occasion=Occasion.OPENED), NOW
+    )
+    for kind in AlertKind
+]
+SET_ASIDE = refused(audience=Audience.ADMIN, kind=NoticeKind.QUARANTINED, refusal=None, client="city hall")
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(
+        {
+            *_named(LETTERS.to_admin([SET_ASIDE], None)),
+            *_named(LETTERS.undeliverable(mail=7, recipient="a@x.example", subject="s", client="acme", said="no")),
+            *set[str]().union(*map(_named, ALERTED)),
+        }
+    ),
+)
+def test_a_command_that_a_letter_names_is_there(command: str) -> None:
+    group: click.Command = userdrop
+    context = click.Context(group, info_name="userdrop")
+    words = shlex.split(command)[1:]
+    while isinstance(group, click.Group):
+        group = group.commands[words.pop(0)]
+    assert group.make_context(group.name, words, parent=context).params is not None
+
+
+def test_a_client_s_name_is_one_word_of_a_command() -> None:
+    hostile = dataclasses.replace(SET_ASIDE, client="$(reboot)'\"; reboot")
+    (shown,) = re.findall(r"^More: (.*)$", LETTERS.to_admin([hostile], None).text, re.MULTILINE)
+    assert shlex.split(shown) == ["userdrop", "history", "--failed", "--client", hostile.client]
+    assert shown.endswith("""'$(reboot)'"'"'"; reboot'""")
+
+
+def test_every_letter_to_the_admin_names_a_command() -> None:
+    of_alerts = {kind: ALERT_TEXTS[kind].command for kind in AlertKind}
+    assert all(command in letter.text for command, letter in zip(of_alerts.values(), ALERTED, strict=True))
+    assert {kind for kind, command in of_alerts.items() if not command.startswith("userdrop ")} == {
+        AlertKind.DISK_FULL,
+        AlertKind.LOW_DISK,
+    }
+    assert "userdrop retry --client 'city hall' refused-1" in _named(LETTERS.to_admin([SET_ASIDE], None))
 
 
 def test_the_admin_is_told_how_a_file_comes_out_of_quarantine() -> None:
-    set_aside = dataclasses.replace(
-        refused(audience=Audience.ADMIN), kind=NoticeKind.QUARANTINED, refusal=None, client="city hall"
-    )
-    text = LETTERS.to_admin([set_aside], None).text
-    assert f"`userdrop retry --client 'city hall' {set_aside.claim_id}` has it tried again." in text
+    text = LETTERS.to_admin([SET_ASIDE], None).text
+    assert f"`userdrop retry --client 'city hall' {SET_ASIDE.claim_id}` has it tried again." in text
 
 
 def test_the_cure_for_an_upload_directory_is_what_the_service_needs() -> None:
