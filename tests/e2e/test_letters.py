@@ -81,3 +81,27 @@ def test_a_client_may_have_a_language_of_its_own(house: House) -> None:
     for client, words in (("nord", "n\u2019est pas une adresse valide"), ("south", "is not a valid")):
         report = (house.upload / client / "bak" / told[client]["report"]).read_bytes()
         assert words in files.rows_of(report)[0]["import_error"]
+
+
+def test_a_client_may_have_mails_of_its_own_kind(house: House) -> None:
+    house.change(
+        CLIENT_FOLDERS="true",
+        CLIENTS__NORD__TIMEZONE="America/Vancouver",
+        CLIENTS__NORD__MAIL_ATTACH="never",
+        CLIENTS__NORD__SUCCESS_EMAIL=SUCCESS_ADDRESS,
+    )
+    for client in ("nord", "south"):
+        (house.upload / client).mkdir()
+        (house.upload / client / "good.csv").write_bytes(files.csv_of(files.good(1)))
+        (house.upload / client / "bad.csv").write_bytes(files.csv_of(files.bad(2)))
+    house.once()
+    mails = [*map(parsed, house.mail_files())]
+    (success,) = [mail for mail in mails if mail["To"] == SUCCESS_ADDRESS]
+    assert success["Subject"] == "[userdrop] all users in good.csv were imported"
+    assert "Pacific" in plain(success)
+    told = {bool([*mail.iter_attachments()]): plain(mail) for mail in mails if mail["To"] == CLIENT_ADDRESS}
+    assert len(mails) == 3
+    assert "Pacific" in told[False]
+    assert "Correct the rows in bak/bad." in told[False]
+    assert " UTC." in told[True]
+    assert "Correct the attached file" in told[True]
