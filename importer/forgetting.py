@@ -23,6 +23,7 @@ from importer.dialect import GZIP_MAGIC, marked_encoding
 from importer.engines import reading_engine
 from importer.format import Format, unique_columns
 from importer.renaming import fsync_directory
+from importer.whole_records import whole_records
 
 _SEPARATORS = re.compile("[,;\t|]")
 _AROUND = " \t\r\n\"'\ufeff"
@@ -157,7 +158,7 @@ def _without_rows(report: Path, values: frozenset[str]) -> bool:
         return False
     draft = report.with_name(_DRAFT)
     with report.open("rb") as old, draft.open("wb") as new:
-        for number, record in enumerate(_records(old)):
+        for number, record in enumerate(whole_records(old)):
             if number == 0 or not _is_named(record.decode("utf-8", "surrogateescape"), values):
                 new.write(record)
         status = os.fstat(old.fileno())
@@ -168,18 +169,6 @@ def _without_rows(report: Path, values: frozenset[str]) -> bool:
     draft.replace(report)
     fsync_directory(report.parent)
     return True
-
-
-def _records(report: Iterable[bytes]) -> Iterator[bytes]:
-    """The records of a report, which is written by us, so that its quotes are in order."""
-    record = b""
-    for line in report:
-        record += line
-        if record.count(b'"') % 2 == 0:
-            yield record
-            record = b""
-    if record:
-        yield record
 
 
 def _names_somebody(path: Path, values: frozenset[str]) -> bool:

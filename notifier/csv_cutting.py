@@ -1,10 +1,9 @@
-"""Where the records of our reports end, told from their bytes: a line end counts outside quotes only."""
+"""The first records of a report, for a mail that has no room for all of them."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_MARKS = re.compile(rb'["\n]')
+from importer.whole_records import whole_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,37 +14,18 @@ class Cut:
     records: int
 
 
-def header_of(chunks: Iterable[bytes]) -> bytes:
-    """The first record of a report with its line end; all of it where it has no line end."""
-    read = b""
-    for chunk in chunks:
-        read += chunk
-        ends = _record_ends(read, 1)
-        if ends:
-            return read[: ends[0]]
-    return read
+def header_of(lines: Iterable[bytes]) -> bytes:
+    """The first record of a report with its line end."""
+    return next(whole_records(lines), b"")
 
 
-def first_records(chunks: Iterable[bytes], limit: int) -> Cut:
+def first_records(lines: Iterable[bytes], limit: int) -> Cut:
     """As many records from the start as `limit` bytes have room for."""
-    read = bytearray()
-    for chunk in chunks:
-        read += chunk
-        if len(read) > limit:
+    content = bytearray()
+    number = 0
+    for record in whole_records(lines):
+        if len(content) + len(record) > limit:
             break
-    ends = [end for end in _record_ends(bytes(read[:limit])) if end <= limit]
-    return Cut(bytes(read[: ends[-1]]), len(ends) - 1) if ends else Cut(b"", 0)
-
-
-def _record_ends(text: bytes, most: int | None = None) -> list[int]:
-    """The offsets behind the line ends that end a record, `most` of them."""
-    ends = []
-    within = False
-    for mark in _MARKS.finditer(text):
-        if mark[0] == b'"':
-            within = not within
-        elif not within:
-            ends.append(mark.end())
-            if len(ends) == most:
-                break
-    return ends
+        content += record
+        number += 1
+    return Cut(bytes(content), max(0, number - 1))

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,14 +57,22 @@ class _Part:
         Raises:
             OSError: a report is gone or cannot be read.
         """
+        for file in self._files():
+            yield from iter(partial(file.read, _CHUNK), b"")
+
+    def lines(self) -> Generator[bytes]:
+        """The same in lines."""
+        for file in self._files():
+            yield from file
+
+    def _files(self) -> Generator[BinaryIO]:
         for number, report in enumerate(self.reports):
             file = _find(report)
             if file is None:
                 raise FileNotFoundError(report.in_bak)
             with file:
                 file.seek(self.header_bytes if number else 0)
-                while chunk := file.read(_CHUNK):
-                    yield chunk
+                yield file
 
 
 def pack(mail: StoredMail, reports: Sequence[Report], notes: Notes, *, largest: int, at_least: Packing) -> Packed:
@@ -115,8 +124,8 @@ def _packed(parts: Sequence[_Part], notes: Notes, budget: int, at_least: Packing
 
 
 def _cut(part: _Part, limit: int) -> Cut:
-    with contextlib.closing(part.chunks()) as chunks:
-        return first_records(chunks, limit)
+    with contextlib.closing(part.lines()) as lines:
+        return first_records(lines, limit)
 
 
 def _first_name(name: str) -> str:
@@ -151,7 +160,7 @@ def _looked_at(report: Report) -> tuple[bytes, int] | None:
     if file is None:
         return None
     with file:
-        return header_of(iter(lambda: file.read(_CHUNK), b"")), os.fstat(file.fileno()).st_size
+        return header_of(file), os.fstat(file.fileno()).st_size
 
 
 def _find(report: Report) -> BinaryIO | None:
