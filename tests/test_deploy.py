@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.servers.ftps import reachable_directory
 from tests.servers.sandbox import settings_of
 from tests.servers.tools import environment, needs, unavailable
 from watcher.running import ALREADY_RUNNING, USAGE
-from watcher.settings import Settings
+from watcher.settings import SECRETS, Settings
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -140,6 +141,7 @@ def test_a_dry_run_prints_each_step_and_changes_nothing(tmp_path: Path) -> None:
         "systemd-sysusers",
         "systemd-tmpfiles",
         "/etc/userdrop/userdrop.env",
+        "/usr/local/bin/userdrop",
         "userdrop.service.d/network.conf",
     ):
         assert step in done.stdout
@@ -164,6 +166,8 @@ def test_an_installation_is_made_once_and_taken_away_without_settings_and_data(t
     assert first.returncode == 0, first.stderr
     assert (tmp_path / "srv/userdrop/upload").stat().st_mode & 0o7777 == 0o3770
     assert "userdrop-ftp:x:" in (tmp_path / "etc/group").read_text(encoding="utf-8")
+    assert (tmp_path / "usr/local/bin/userdrop").readlink() == Path("/opt/userdrop/deploy/userdrop")
+    assert (tmp_path / "opt/userdrop/deploy/userdrop").stat().st_mode & 0o777 == 0o755
     network = tmp_path / "etc/systemd/system/userdrop.service.d/network.conf"
     assert "IPAddressAllow=192.0.2.25" in network.read_text(encoding="utf-8")
     settings = tmp_path / "etc/userdrop/userdrop.env"
@@ -179,6 +183,7 @@ def test_an_installation_is_made_once_and_taken_away_without_settings_and_data(t
     gone = ended(DEPLOY / "uninstall", "--root", tmp_path)
     assert gone.returncode == 0, gone.stderr
     assert not (tmp_path / "opt/userdrop").exists()
+    assert not (tmp_path / "usr/local/bin/userdrop").is_symlink()
     assert not (tmp_path / "etc/systemd/system/userdrop.service").exists()
     assert settings.exists()
     assert (tmp_path / "srv/userdrop/upload/students.csv").read_text(encoding="utf-8") == CSV
@@ -205,6 +210,32 @@ def test_logrotate_understands_the_rule(tmp_path: Path) -> None:
     assert "/var/log/vsftpd.log" in done.stderr
 
 
+SYSTEMD_RUN = """#!/bin/bash
+[[ $0 == *systemctl ]] && { echo 127.0.0.0/8 192.0.2.25; exit; }
+printf '%s\\n' "$@"
+"""
+
+
+def test_commands_run_with_the_services_user_settings_secrets_and_firewall(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        unavailable("only root can become the service's user")
+    for name in ("systemd-run", "systemctl"):
+        (tmp_path / name).write_text(SYSTEMD_RUN, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.defpath}"
+    done = ended(DEPLOY / "userdrop", "status", "--json", PATH=path)
+    assert done.stdout.splitlines()[-3:] == ["/opt/userdrop/.venv/bin/userdrop", "status", "--json"], done.stderr
+    for wanted in ("User=userdrop", "EnvironmentFile=/etc/userdrop/userdrop.env", "IPAddressAllow=192.0.2.25"):
+        assert f"--property={wanted}" in done.stdout.splitlines()
+    assert ended(DEPLOY / "doctor", "--json", PATH=path).stdout.splitlines()[-2:] == ["doctor", "--json"]
+
+
+@pytest.mark.parametrize("name", ["userdrop", "userdrop.service"])
+def test_every_secret_may_be_a_credential(name: str) -> None:
+    text = (DEPLOY / name).read_text(encoding="utf-8")
+    assert [secret for secret in SECRETS if not re.search(rf"\b{secret}\b", text)] == []
+
+
 def test_every_script_is_understood_by_bash() -> None:
-    for name in ("doctor", "install", "uninstall", "packages", "run", "test", "venv", "vsftpd-start"):
+    for name in ("doctor", "install", "uninstall", "packages", "run", "test", "userdrop", "venv", "vsftpd-start"):
         assert ended("bash", "-n", DEPLOY / name).returncode == 0, name
