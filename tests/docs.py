@@ -1,9 +1,15 @@
 """`python -m tests.docs` writes the generated parts of documents; the tests compare them with the code."""
 
+import csv
+import io
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from importer.format import Format
 from importer.format_file import load_format
+from notifier.alert_texts import ALERT_TEXTS
+from notifier.model import AlertKind
 from watcher.catalogue import EVENTS, FIELDS
 from watcher.presenting import columns_markdown
 from watcher.settings import documented
@@ -11,8 +17,15 @@ from watcher.tables import tables_markdown
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+GUIDES = ROOT / "deploy" / "guides"
+CLIENT, ADMIN, OPERATOR = (GUIDES / f"{name}.md" for name in ("client", "admin", "operator"))
 TABLES = ROOT / "deploy" / "tables.md"
 ENVIRONMENT = ROOT / "deploy" / "userdrop.env"
+VSFTPD = ROOT / "deploy" / "vsftpd.conf"
+
+CHANGED_IN_VSFTPD = ("local_umask", "chmod_enable", "xferlog_enable", "dual_log_enable", "vsftpd_log_file")
+KEPT_IN_VSFTPD = ("lock_upload_files", "strict_ssl_read_eof", "delete_failed_uploads")
+"""What an existing vsftpd.conf needs, and what it must not have otherwise than by vsftpd's default."""
 
 _INSTALLED = {
     "USERDROP_UPLOAD_DIR": "/srv/userdrop/upload",
@@ -31,13 +44,52 @@ _ENVIRONMENT_HEAD = """\
 def generated() -> dict[Path, dict[str, str]]:
     """Document → each generated part by the name in its markers."""
     format_ = load_format(None)
-    readme = {
-        "settings": _table(("variable", "default", "meaning"), map(_setting, documented())),
-        "columns": columns_markdown(format_),
+    operator = {
+        "alerts": "\n".join(map(_alert, AlertKind)),
         "events": _table(("event", "level", "fields", "meaning"), _events()),
         "fields": _table(("field", "meaning"), ((f"`{name}`", meaning) for name, meaning in FIELDS.items())),
     }
-    return {README: readme, TABLES: {"tables": tables_markdown(format_)}}
+    return {
+        README: {"settings": _table(("variable", "default", "meaning"), map(_setting, documented()))},
+        CLIENT: {"template": _fenced("csv", example_csv(format_)), "columns": columns_markdown(format_)},
+        ADMIN: {"vsftpd": _fenced("ini", vsftpd_lines())},
+        OPERATOR: operator,
+        TABLES: {"tables": tables_markdown(format_)},
+    }
+
+
+def example_csv(format_: Format) -> str:
+    """A file of one row: the columns that have an example, which are those that most people need."""
+    named = [column for column in format_.columns if column.example]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([[each.name for each in named], [each.example for each in named]])
+    return text.getvalue()
+
+
+def vsftpd_lines() -> str:
+    """What is to be added to, or changed in, an existing vsftpd.conf, as deploy/vsftpd.conf has it."""
+    given = VSFTPD.read_text(encoding="utf-8")
+    changed = [_line_of(name, given) for name in CHANGED_IN_VSFTPD]
+    kept = [_line_of(name, given) for name in KEPT_IN_VSFTPD]
+    return "\n".join(
+        ["# add these, or change them to this", *changed, "# vsftpd's defaults: leave them at this", *kept, ""]
+    )
+
+
+def _line_of(name: str, configuration: str) -> str:
+    (line,) = re.findall(rf"^{name}=.*$", configuration, re.MULTILINE)
+    return str(line)
+
+
+def _fenced(language: str, text: str) -> str:
+    return f"```{language}\n{text}```\n"
+
+
+def _alert(kind: AlertKind) -> str:
+    text = ALERT_TEXTS[kind]
+    lines = {"What it means": text.means, "Meanwhile": text.meanwhile, "Look": f"`{text.command}`", "Cure": text.cure}
+    told = "".join(f"- **{name}:** {said}\n" for name, said in {**lines, "End": text.resolves}.items())
+    return f"#### {kind.value}\n\n{text.severity.value.capitalize()}: {text.title}.\n\n{told}"
 
 
 def with_generated(text: str, parts: Mapping[str, str]) -> str:
@@ -47,6 +99,11 @@ def with_generated(text: str, parts: Mapping[str, str]) -> str:
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
     return text
+
+
+def part_of(text: str, name: str) -> str:
+    """What stands between the markers of that name."""
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
 
 
 def environment_file() -> str:
