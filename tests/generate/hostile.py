@@ -39,7 +39,7 @@ class Hostile:
 
 def hostile_things(megabytes: int) -> Iterator[Hostile]:
     """All of them."""
-    for title, becomes, content in _contents():
+    for title, becomes, content in contents():
         yield _file(f"{title}.csv", becomes, content)
     for name, becomes, content in _compressed():
         yield _file(name, becomes, content)
@@ -67,7 +67,7 @@ def _table(*rows: str, header: str = HEADER) -> bytes:
     return "".join(f"{row}\n" for row in (header, *rows)).encode("utf-8", "surrogateescape")
 
 
-def _contents() -> Iterator[tuple[str, str, bytes]]:
+def contents() -> Iterator[tuple[str, str, bytes]]:
     text = _table(_GOOD)
     for title, magic in _MAGIC.items():
         yield title, "not_text", magic + text
