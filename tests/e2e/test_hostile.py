@@ -9,6 +9,7 @@ from importer.model import shown_name
 from tests.e2e import files
 from tests.e2e.house import ADMIN_ADDRESS, CLIENT_ADDRESS, House
 from tests.generate.hostile import CELL, IMPORTED, LEFT, Hostile, hostile_things
+from tests.servers.processes import descendants
 
 assert CELL == files.CANARY
 _MOST_PARENT_BYTES = 200 << 20
@@ -27,6 +28,8 @@ def test_every_hostile_file_is_decided_and_the_service_lives_on(house: House, me
     with house.service() as service:
         service.wait_for_event("upload_settled", nth=to_be_imported, timeout=120)
         service.tick()
+        service.wait_for_event("import_finished", timeout=600)
+        assert CELL not in _command_lines(service.process.pid)
         service.wait_for_event("batch_finished", timeout=600)
         peak = _peak_bytes(service.process.pid)
         assert service.terminate(30) == 0
@@ -50,6 +53,13 @@ def _what_became(house: House) -> dict[str, tuple[str, str | None]]:
     assert ledger.pop("good.csv") == (IMPORTED, None)
     assert len(house.imports()) == len(ledger) + 1, "none came twice"
     return ledger
+
+
+def _command_lines(pid: int) -> str:
+    """What every user of the machine may read of the service and its processes. Source: proc_pid_cmdline(5)."""
+    lines = [Path(f"/proc/{each}/cmdline").read_bytes() for each in (pid, *descendants(pid))]
+    assert len(lines) > 1, "the importing process is one of them"
+    return b"\n".join(lines).decode(errors="replace")
 
 
 def _peak_bytes(pid: int) -> int:
