@@ -1,12 +1,16 @@
 """What is installed is used, what is used is declared, and the README says what each is for."""
 
 import ast
+import json
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+from tests.servers.tools import environment
 
 ROOT = Path(__file__).parents[1]
 OURS = {"importer", "notifier", "watcher"}
@@ -35,6 +39,16 @@ def test_every_dependency_is_used_and_everything_used_is_declared() -> None:
     foreign = {*imported()} - OURS - sys.stdlib_module_names
     used = {name.lower().replace("_", "-") for module in foreign for name in distributions[module]}
     assert used - MET_BY_NAME == declared() - MET_BY_NAME
+
+
+def test_the_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
+    target = tmp_path / "sbom.json"
+    subprocess.run([ROOT / "deploy" / "sbom", target], check=True, env=environment())
+    components = json.loads(target.read_text(encoding="utf-8"))["components"]
+    text = (ROOT / "deploy" / "requirements.txt").read_text(encoding="utf-8")
+    locked = re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)
+    assert {(each["name"], each["version"]) for each in components} == {*locked}
+    assert all(reference["hashes"] for each in components for reference in each["externalReferences"])
 
 
 def test_the_readme_says_what_each_dependency_is_for() -> None:
