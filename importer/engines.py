@@ -44,6 +44,8 @@ _FAULTS_OF_ONE_FILE = {
 _PRODUCTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _MISSING_RIGHT = "42501"
 _LIMIT_EXCEEDED = "54"
+_OUT_OF_MEMORY = "out of memory", "cannot allocate memory"
+_CONNECTING = "connection failed"
 
 
 class Values(Protocol):
@@ -176,7 +178,7 @@ def is_outage(error: Exception) -> bool:
     """Whether the database or the disk failed us, rather than a statement or one file: then trying again helps."""
     if isinstance(error, DBAPIError):
         # Such as a value that is too long for an index, which psycopg calls operational.
-        is_limit = _sqlstate(error).startswith(_LIMIT_EXCEEDED)
+        is_limit = _sqlstate(error).startswith(_LIMIT_EXCEEDED) or _is_out_of_memory(error)
         return not is_limit and not isinstance(error, DataError | IntegrityError | ProgrammingError | NotSupportedError)
     if isinstance(error, OSError):
         return error.errno not in _FAULTS_OF_ONE_FILE
@@ -202,6 +204,15 @@ def product(connection: Connection) -> str:
 def is_missing_right(error: DBAPIError) -> bool:
     """Whether the database's user may not do what was asked."""
     return _sqlstate(error) == _MISSING_RIGHT
+
+
+def _is_out_of_memory(error: DBAPIError) -> bool:
+    """Whether this process has met its own bound within libpq, which then says so without a code of the server's.
+
+    A server that has no memory for a new connection says so without a code as well. Source: fe-misc.c, fe-protocol3.c.
+    """
+    words = str(error.orig)
+    return not (_sqlstate(error) or words.startswith(_CONNECTING)) and any(each in words for each in _OUT_OF_MEMORY)
 
 
 def _sqlstate(error: DBAPIError) -> str:

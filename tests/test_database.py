@@ -1,9 +1,12 @@
 """Databases that this version cannot work with are told apart from outages; what differs between the two kinds."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import psycopg
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, make_url, select, text
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
@@ -154,3 +157,48 @@ def test_what_failed_is_told_without_what_users_wrote(plain: Engine) -> None:
 @pytest.mark.parametrize(("number", "expected"), [(28, True), (30, True), (5, False), (95, False)])
 def test_a_fault_of_one_file_is_no_outage_of_the_disk(number: int, expected: bool) -> None:  # noqa: FBT001 - a table
     assert is_outage(OSError(number, "")) is expected
+
+
+_BOUNDED = """
+import resource, sys
+from sqlalchemy.exc import DBAPIError
+from importer.engines import is_outage, make_engine, what_failed
+from watcher.confining import Allowance, confine
+engine = make_engine(sys.argv[1])
+with engine.connect() as connection:
+    confine(Allowance(memory_bytes=20 << 20, cpu_seconds=60, seconds=60, files=1))
+    try:
+        connection.exec_driver_sql(sys.argv[2]).fetchall()
+    except DBAPIError as error:
+        print(what_failed(error), is_outage(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT repeat('x', 100000000)", "cannot allocate memory for input buffer"),
+        ("SELECT repeat('x', 1000) FROM generate_series(1, 100000)", "out of memory for query result"),
+    ],
+)
+def test_a_process_that_meets_its_own_bound_within_libpq_has_no_outage(
+    postgresql: PostgresqlServer, query: str, words: str
+) -> None:
+    command = [sys.executable, "-c", _BOUNDED, postgresql.url(), query]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == f"DatabaseError: {words} False\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sqlstate"),
+    [
+        ("out of memory", "53200"),
+        ("connection failed: FATAL:  out of memory", None),
+        ("connection failed: could not fork new process for connection: Cannot allocate memory", None),
+        ("consuming input failed: server closed the connection unexpectedly", None),
+    ],
+)
+def test_a_server_without_memory_is_an_outage(words: str, sqlstate: str | None) -> None:
+    driver = psycopg.OperationalError(words)
+    driver.sqlstate = sqlstate
+    assert is_outage(OperationalError("SELECT 1", None, driver))
