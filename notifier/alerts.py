@@ -12,6 +12,9 @@ from notifier.safety import safe_text
 
 log = structlog.get_logger()
 
+MUTING = (AlertKind.SMTP, AlertKind.DATABASE)
+"""What keeps mails from being sent, or from being written down."""
+
 
 class Alerts:
     """The conditions that the administrator is told about. Call it from the event loop only."""
@@ -51,6 +54,11 @@ class Alerts:
         known = self.board.find(kind, client)
         return known is not None and alerting.is_open(known)
 
+    def unmailed(self) -> list[str]:
+        """A line for each lasting condition that keeps alerts from being mailed, the oldest first."""
+        lasting = [alert for alert in self.board.alerts if alert.kind in MUTING and alerting.is_open(alert)]
+        return [_line(alert) for alert in sorted(lasting, key=lambda alert: alert.opened_at)]
+
     def unstored(self) -> frozenset[Alert]:
         """What the table does not know yet."""
         return frozenset(self.board.alerts) - self._stored
@@ -65,3 +73,8 @@ class Alerts:
         earlier = alerting.restored(alerts, now)
         self._stored = frozenset(earlier.alerts)
         self.board = alerting.joined(earlier, self.board)
+
+
+def _line(alert: Alert) -> str:
+    text = ALERT_TEXTS[alert.kind]
+    return f"{text.title}: {alert.detail.rstrip('.')}. {text.meanwhile}"

@@ -285,3 +285,17 @@ def test_a_board_can_be_stored_and_restored_at_any_point(clients: list[str]) -> 
         board = opened(board, ARCHIVE, client, "why", now) if is_new else resolved(board, ARCHIVE, client, now)
         board = _told(board, now)
         assert set(restored(board.alerts, now).alerts) == set(board.alerts)
+
+
+def test_what_keeps_alerts_from_being_mailed_is_told_as_long_as_it_lasts() -> None:
+    clock = Clock()
+    alerts = Alerts(clock)
+    alerts.open(AlertKind.SMTP, detail="connect: 421 busy")
+    alerts.open(AlertKind.LOW_DISK, detail="bak")
+    clock.advance(seconds=1)
+    alerts.open(AlertKind.DATABASE, detail="The queue of mails met OperationalError.")
+    mails, database = alerts.unmailed()
+    assert mails.startswith("mail cannot be sent: connect: 421 busy. Files are imported as usual.")
+    assert database.startswith("the database cannot be used: The queue of mails met OperationalError. No file is")
+    alerts.resolve(AlertKind.SMTP)
+    assert alerts.unmailed() == [database]

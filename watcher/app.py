@@ -154,6 +154,10 @@ class Service:
             await self._clients.close()
             self._close()
 
+    def unmailed(self) -> list[str]:
+        """What no mail can tell, for the operator when the service has ended."""
+        return self._alerts.unmailed()
+
     def snapshot(self) -> ServiceSnapshot:
         """What the service shows of itself."""
         return ServiceSnapshot(

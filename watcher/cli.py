@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -73,9 +73,10 @@ def run(*, once: bool) -> None:
 
     settings, format_ = _loaded()
     try:
-        serve(settings, format_, once=once)
+        unmailed = serve(settings, format_, once=once)
     except EndedError as end:
         _fail(str(end), end.exit_code)
+    _tell(unmailed)
 
 
 @userdrop.command()
@@ -640,9 +641,13 @@ def _mistaken_paths(file: Path, *outputs: Path | None) -> Iterator[str]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    for line in message.splitlines():
-        click.echo(f"userdrop: {line}", err=True)
+    _tell(message.splitlines())
     sys.exit(code)
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(f"userdrop: {line}", err=True)
 
 
 class _Progress:

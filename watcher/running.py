@@ -26,8 +26,8 @@ class EndedError(Exception):
         self.exit_code = exit_code
 
 
-def serve(settings: Settings, format_: Format, *, once: bool) -> None:
-    """Run the service until a signal ends it, or once.
+def serve(settings: Settings, format_: Format, *, once: bool) -> list[str]:
+    """Run the service until a signal ends it, or once; returns what it could not mail, for the operator.
 
     Raises:
         EndedError: with what to tell the operator.
@@ -37,7 +37,7 @@ def serve(settings: Settings, format_: Format, *, once: bool) -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it asks for a tick: who sees the lock may send it already
     locks = _lock(settings)
     try:
-        asyncio.run(_run(settings, format_, journal, once=once))
+        return asyncio.run(_run(settings, format_, journal, once=once))
     except UnusableSetupError as error:
         raise EndedError("\n".join(error.mistakes), USAGE) from None
     except UnusableAddressError as error:
@@ -77,12 +77,12 @@ def _lock(settings: Settings) -> InstanceLocks:
         raise EndedError(message, USAGE) from None
 
 
-async def _run(settings: Settings, format_: Format, journal: Journal, *, once: bool) -> None:
+async def _run(settings: Settings, format_: Format, journal: Journal, *, once: bool) -> list[str]:
     service = Service(settings, format_, journal, service_manager())
     collect_rarely()
     if once:
         await service.run_once()
-        return
+        return service.unmailed()
     asked: list[asyncio.Task[None]] = []
     try:
         await service.run(begun=lambda: asked.append(asyncio.create_task(tell_findings())))
@@ -90,3 +90,4 @@ async def _run(settings: Settings, format_: Format, journal: Journal, *, once: b
         for each in asked:
             each.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
+    return service.unmailed()

@@ -1,11 +1,14 @@
 """What does not work for a while costs time, and nothing else."""
 
+import json
+import sys
+
 import pytest
 
 from tests.e2e import files
 from tests.e2e.house import ADMIN_ADDRESS, House, imported_at_next_tick
 from tests.servers.smtp import Faults, SmtpServer
-from tests.servers.tools import wait_until
+from tests.servers.tools import run, wait_until
 
 STUDENTS = files.csv_of(files.good(1), files.bad(2))
 
@@ -28,6 +31,16 @@ def test_without_a_usable_database_files_stay_and_are_imported_when_it_is_back(h
         assert service.terminate() == 0
     assert house.ids() == [f"{files.CANARY}-001"]
     assert house.waiting() == []
+
+
+def test_who_runs_it_once_is_told_that_the_database_cannot_be_used(house: House) -> None:
+    house.state.mkdir()
+    house.database.write_bytes(b"this is no database. " * 1000)
+    house.drop("students.csv", STUDENTS)
+    with house.service("--once", ready=False) as service:
+        assert service.wait(90) == 69
+    assert service.tail().splitlines()[-1].startswith("userdrop: the database cannot be used: ")
+    assert house.waiting() == ["students.csv"]
 
 
 @pytest.mark.full
@@ -60,6 +73,20 @@ def test_a_busy_database_is_waited_for(house: House) -> None:
         assert not service.events("alert_opened")
 
 
+def test_status_shows_a_mail_server_that_refuses(house: House, smtp: SmtpServer) -> None:
+    house.mails_through(smtp)
+    smtp.faults = Faults(greeting="421 4.3.2 closing")
+    house.drop("students.csv", STUDENTS)
+    with house.service() as service:
+        service.wait_for_event("upload_settled", file="students.csv")
+        service.tick()
+        service.wait_for_event("alert_opened", kind="smtp")
+        shown = json.loads(run([sys.executable, "-m", "watcher", "status", "--json"], env=house.environment))
+        assert service.terminate() == 0
+    assert [alert["kind"] for alert in shown["alerts"]] == ["smtp"]
+    assert service.tail().splitlines()[-1].startswith("userdrop: mail cannot be sent: connect: 421")
+
+
 def test_a_mail_server_that_refuses_delays_mails_and_no_import(house: House, smtp: SmtpServer) -> None:
     house.mails_through(smtp)
     smtp.faults = Faults(greeting="421 4.3.2 closing")
@@ -69,6 +96,10 @@ def test_a_mail_server_that_refuses_delays_mails_and_no_import(house: House, smt
     service.wait_for_event("file_archived", file="students.csv")
     assert house.ids() == [f"{files.CANARY}-001"]
     assert smtp.received == []
+    assert service.tail().splitlines()[-1] == (
+        "userdrop: mail cannot be sent: connect: 421: 4.3.2 closing. Files are imported as usual. All mails wait in the"
+        " queue, for five days at least."
+    )
     smtp.faults = Faults()
     with house.service() as service:
         service.wait_for_event("mail_sent")
