@@ -186,6 +186,18 @@ async def test_an_unknown_recipient_is_dead_and_the_admin_is_told(
     assert (dead["state"], dead["last_error"]) == ("dead", "550: 5.1.1 <(address)> unknown")
 
 
+async def test_a_dead_mail_is_not_tried_again_and_stays(engine: Engine, mailbox: Mailbox, clock: Clock) -> None:
+    store(engine, failed_rows())
+    mailbox.fail(stage=Stage.RECIPIENT, code=550)
+    await deliver(engine, mailbox, clock).once()
+    mailbox.recover()
+    clock.advance(days=400)
+    assert await deliver(engine, mailbox, clock).once() == Delivered(sent=1)  # what tells the administrator
+    clock.advance(days=400)
+    assert await deliver(engine, mailbox, clock).once() == Delivered()
+    assert [row["state"] for row in queue(engine)] == ["dead", "sent"]
+
+
 async def test_the_admins_own_address_is_tried_hourly_for_ever(engine: Engine, mailbox: Mailbox, clock: Clock) -> None:
     store(engine, refused(audience=Audience.ADMIN))
     mailbox.fail(stage=Stage.RECIPIENT, code=550)

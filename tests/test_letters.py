@@ -192,7 +192,14 @@ def test_every_alert_says_what_is_wrong_since_when_and_what_to_do(kind: AlertKin
     assert "the service's log has the details" in letter.html
     assert ALERT_TEXTS[kind].command in letter.text
     assert ("[resolved]" in letter.subject) == (occasion is Occasion.RESOLVED)
-    assert ("Not done meanwhile" in letter.text) == (occasion is not Occasion.RESOLVED)
+    lasts = occasion is not Occasion.RESOLVED
+    for said, is_due in (
+        (ALERT_TEXTS[kind].means, True),
+        (f"Not done meanwhile: {ALERT_TEXTS[kind].meanwhile}", lasts),
+        (f"How it ends: {ALERT_TEXTS[kind].resolves}", lasts),
+        (ALERT_TEXTS[kind].cure, lasts),
+    ):
+        assert (said in letter.text) == is_due
 
 
 def test_the_cure_for_an_unreadable_file_names_the_umask() -> None:

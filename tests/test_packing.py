@@ -134,16 +134,19 @@ def test_where_not_even_one_row_fits_the_report_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_a_mail_into_which_no_report_fits_does_not_say_that_one_is_attached(tmp_path: Path, language: str) -> None:
+@pytest.mark.parametrize("count", [1, 2, MOST_ATTACHMENTS + 1])
+def test_a_mail_into_which_no_report_fits_does_not_say_that_one_is_attached(
+    tmp_path: Path, count: int, language: str
+) -> None:
     report = place(tmp_path, "big", b"uid,city\r\nU1," + os.urandom(50_000).hex().encode() + b"\r\n")
     letters = replace(LETTERS, language=language)
-    mail = replace(mail_with([report]), letter=letters.to_client([failed_rows()], NOW))
+    mail = replace(mail_with([report]), letter=letters.to_client([*map(failed_rows, range(count))], NOW))
     made = replace(packed([report], largest=20_000), note="")
     for part in build(mail, ADDRESSES.admin, made).tree.walk():
         if part.get_content_maintype() == "text":
             said = part.get_content()
-            assert "bak/students.20260301T143301Z.1.failed.csv" in said
-            assert not {"attached", "joint", "jointe", "jointes"} & set(re.findall(r"\w+", said))
+            assert all(f"bak/students.20260301T143301Z.{number}.failed.csv" in said for number in range(count))
+            assert not {"attached", "joint", "joints", "jointe", "jointes"} & set(re.findall(r"\w+", said))
 
 
 @settings(max_examples=50, deadline=None)

@@ -193,6 +193,33 @@ async def test_a_fault_is_of_its_class_and_nothing_leaks_in_clear(
     assert len(server.contents) <= 1
 
 
+@pytest.mark.parametrize(
+    ("instead", "tries", "sessions"),
+    [
+        ({}, 3, 1),
+        ({"RCPT": "450 4.2.1 greylisted"}, 3, 1),
+        ({"DATA": DROP}, 3, 1),
+        ({".": DROP}, 3, 1),
+        ({"CONNECT": "421 4.3.2 too busy"}, 3, 1),
+        ({"CONNECT": DROP}, 1, 1),
+        ({"CONNECT": DROP}, 2, 2),
+    ],
+)
+async def test_an_attempt_connects_again_only_before_a_mail_begins_and_names_one_recipient(
+    authority: tuple[Path, dict[str, ssl.SSLContext | None]],
+    instead: Mapping[Moment, str],
+    tries: int,
+    sessions: int,
+) -> None:
+    ca_file, certificates = authority
+    async with scripted_server(Script(instead=instead, certificate=certificates["good"])) as server:
+        sender = transport(Fault(expected=Sent(), transport={"connect_tries": tries}), server, ca_file)
+        await outcome(sender, RECIPIENT)
+    verbs = [line.split(maxsplit=1)[0].upper() for _, line in server.heard if line.strip()]
+    assert server.sessions == sessions
+    assert verbs.count("RCPT") <= verbs.count("MAIL") <= 1
+
+
 @pytest.mark.parametrize("tls", Tls)
 async def test_nobody_listening_is_an_outage_of_the_server(tls: Tls) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -33,6 +33,20 @@ def test_without_a_usable_database_files_stay_and_are_imported_when_it_is_back(h
     assert house.waiting() == []
 
 
+def test_room_is_looked_for_where_files_arrive_are_archived_and_stored(house: House) -> None:
+    house.set(MIN_FREE_MB=10**9)
+    (house.upload / "bak").mkdir(mode=0o750)
+    service = house.once()
+    (opened,) = service.events("alert_opened", kind="low_disk")
+    assert {*opened["detail"].split(", ")} == {
+        "upload directory",
+        "bak",
+        "state directory",
+        "database",
+        "mail directory",
+    }
+
+
 def test_who_runs_it_once_is_told_that_the_database_cannot_be_used(house: House) -> None:
     house.state.mkdir()
     house.database.write_bytes(b"this is no database. " * 1000)

@@ -72,6 +72,11 @@ class ScriptedServer:
         self._sessions: set[asyncio.Task[None]] = set()
 
     @property
+    def sessions(self) -> int:
+        """How often somebody has connected."""
+        return len(self._sessions)
+
+    @property
     def heard_in_clear(self) -> set[str]:
         """The commands that came unencrypted."""
         return {line.split(maxsplit=1)[0].upper() for encrypted, line in self.heard if not encrypted and line.strip()}
