@@ -155,6 +155,7 @@ def past_imports(
     *,
     file: str | None = None,
     since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
     only_failures: bool = False,
     limit: int,
 ) -> tuple[PastImport, ...]:
@@ -165,13 +166,15 @@ def past_imports(
         client: whose.
         file: only those of files of this name, as the sender chose it or as it is shown.
         since: only those that were decided at this time or later.
+        until: only those that were decided before this time.
         only_failures: only those in which a row failed, or of which nothing was imported.
         limit: how many at most.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be read.
     """
-    found = connection.execute(_imports_query(client, file, since, only_failures=only_failures).limit(limit))
+    query = _imports_query(client, file, since, until, only_failures=only_failures)
+    found = connection.execute(query.limit(limit))
     return tuple(_past_import(row, "") for row in found)
 
 
@@ -279,13 +282,15 @@ def past_user(connection: Connection, format_: Format, client: str, key: str) ->
 
 
 def _imports_query(
-    client: str, file: str | None, since: dt.datetime | None, *, only_failures: bool
+    client: str, file: str | None, since: dt.datetime | None, until: dt.datetime | None, *, only_failures: bool
 ) -> Select[tuple[Any, ...]]:
     query = select(*(imports.c[name] for name in _COLUMNS)).where(imports.c.client == client)
     if file is not None:
         query = query.where(imports.c.file == shown_name(file))
     if since is not None:
         query = query.where(imports.c.committed_at >= since)
+    if until is not None:
+        query = query.where(imports.c.committed_at < until)
     if only_failures:
         query = query.where(HAS_FAILURES)
     return query.order_by(imports.c.committed_at.desc(), imports.c.claim_id.desc())

@@ -416,6 +416,10 @@ def test_history_is_narrowed_by_options(userdrop: Userdrop, site: Site) -> None:
     newest = asked(userdrop, site, "history", "--json", "--limit", 1)
     assert [each["file"] for each in objects(newest)] == ["second.csv"]
     assert "there are more" in newest.err
+    day = first["committed_at"][:10]
+    assert len(objects(asked(userdrop, site, "history", "--json", "--day", day))) == 2
+    another = asked(userdrop, site, "history", "--json", "--day", "2001-02-03")
+    assert (another.code, another.out) == (0, "")
 
 
 def test_history_says_when_there_is_nothing(userdrop: Userdrop, site: Site) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
 
 import structlog
 
@@ -25,9 +26,11 @@ async def tell_findings() -> None:
         if doctor.stdout is not None:
             async for line in doctor.stdout:
                 _tell(json.loads(line))
+        await doctor.wait()
     finally:
         if doctor.returncode is None:
-            doctor.kill()
+            with suppress(ProcessLookupError):
+                doctor.kill()
             await doctor.wait()
 
 

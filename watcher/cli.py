@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -225,10 +225,20 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
 @click.option("--file", help="Only files of this name.")
 @_CLIENT
 @click.option("--since", type=click.IntRange(1, 36_500), metavar="DAYS", help="Only the last DAYS days.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Only that day, UTC.")
 @click.option("--failed", is_flag=True, help="Only files of which a row failed or nothing was imported.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
 @_JSON
-def history(*, file: str | None, client: str, since: int | None, failed: bool, limit: int, as_json: bool) -> None:
+def history(
+    *,
+    file: str | None,
+    client: str,
+    since: int | None,
+    day: datetime | None,
+    failed: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
     """Show what happened to files, the newest first; also while the service runs.
 
     Exit codes: 0 done, 3 wrong usage or settings or no usable database, 69 database out.
@@ -239,9 +249,14 @@ def history(*, file: str | None, client: str, since: int | None, failed: bool, l
     from watcher.answering import import_json, imports_table  # noqa: PLC0415
 
     loaded, _ = _loaded()
-    start = None if since is None else utc_now() - timedelta(days=since)
+    start, end = None if since is None else utc_now() - timedelta(days=since), None
+    if day is not None:
+        start = day.replace(tzinfo=UTC)
+        end = start + timedelta(days=1)
     with _history(loaded) as connection:
-        found = past_imports(connection, client, file=file, since=start, only_failures=failed, limit=limit + 1)
+        found = past_imports(
+            connection, client, file=file, since=start, until=end, only_failures=failed, limit=limit + 1
+        )
     shown = found[:limit]
     if as_json:
         for each in shown:
