@@ -47,12 +47,14 @@ def test_room_is_looked_for_where_files_arrive_are_archived_and_stored(house: Ho
     }
 
 
+@pytest.mark.full
+@pytest.mark.timeout(300)
 def test_who_runs_it_once_is_told_that_the_database_cannot_be_used(house: House) -> None:
     house.state.mkdir()
     house.database.write_bytes(b"this is no database. " * 1000)
     house.drop("students.csv", STUDENTS)
     with house.service("--once", ready=False) as service:
-        assert service.wait(90) == 69
+        assert service.wait(150) == 69  # two minutes of patience at most
     assert service.tail().splitlines()[-1].startswith("userdrop: the database cannot be used: ")
     assert house.waiting() == ["students.csv"]
 
