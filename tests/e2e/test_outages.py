@@ -6,11 +6,17 @@ import sys
 import pytest
 
 from tests.e2e import files
-from tests.e2e.house import ADMIN_ADDRESS, House, imported_at_next_tick
+from tests.e2e.house import ADMIN_ADDRESS, House, Record, imported_at_next_tick
 from tests.servers.smtp import Faults, SmtpServer
 from tests.servers.tools import run, wait_until
 
 STUDENTS = files.csv_of(files.good(1), files.bad(2))
+
+
+def status(house: House) -> Record:
+    """What `userdrop status` says of the running service."""
+    shown: Record = json.loads(run([sys.executable, "-m", "watcher", "status", "--json"], env=house.environment))
+    return shown
 
 
 def test_without_a_usable_database_files_stay_and_are_imported_when_it_is_back(house: House) -> None:
@@ -22,6 +28,7 @@ def test_without_a_usable_database_files_stay_and_are_imported_when_it_is_back(h
         service.wait_for_event("upload_settled", file="students.csv")
         service.tick()
         service.wait_for_event("import_interrupted", kind="database", nth=2)
+        assert [alert["kind"] for alert in status(house)["alerts"]] == ["database"]
         assert house.waiting() == ["students.csv"]
         assert not service.events("batch_started")
         house.database.unlink()
@@ -97,7 +104,7 @@ def test_status_shows_a_mail_server_that_refuses(house: House, smtp: SmtpServer)
         service.wait_for_event("upload_settled", file="students.csv")
         service.tick()
         service.wait_for_event("alert_opened", kind="smtp")
-        shown = json.loads(run([sys.executable, "-m", "watcher", "status", "--json"], env=house.environment))
+        shown = status(house)
         assert service.terminate() == 0
     assert [alert["kind"] for alert in shown["alerts"]] == ["smtp"]
     assert service.tail().splitlines()[-1].startswith("userdrop: mail cannot be sent: connect: 421")
