@@ -30,7 +30,7 @@ def account(number: int) -> Finding:
     """Whether what the doctor may do is what the service may do."""
     if number == 0:
         what = "root asks, who may do what the service may not, so that missing rights do not show"
-        return warning(ACCOUNT, what, "ask as the service's user: runuser -u userdrop -- userdrop doctor")
+        return warning(ACCOUNT, what, "ask as the service's user, as deploy/install's /usr/local/bin/userdrop does")
     try:
         name = pwd.getpwuid(number).pw_name
     except KeyError:
