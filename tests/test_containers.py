@@ -22,6 +22,19 @@ def test_a_linter_finds_nothing_wrong_with_an_image(name: str) -> None:
     run([needs("hadolint"), "--no-color", str(DEPLOY / name)], env=environment())
 
 
+def test_the_composition_is_one_by_the_specification_of_compose_and_has_all_that_a_trial_needs() -> None:
+    command = [needs("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(DEPLOY / "compose.yaml")]
+    run(command, env=environment())
+    assert SERVICES.keys() == {"userdrop", "ftp", "database", "mail"}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_is_slim_and_says_whether_what_runs_in_it_is_well(name: str) -> None:
+    text = (DEPLOY / name).read_text(encoding="utf-8")
+    assert all(re.search(r"-slim\b", base) for base in re.findall(r"^FROM (\S+)", text, re.MULTILINE))
+    assert len(re.findall(r"^HEALTHCHECK .*(?:\\\n.*)?CMD \[", text, re.MULTILINE)) == 1
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_everything_that_an_image_copies_is_there_and_let_through(name: str) -> None:
     let_through = set(
