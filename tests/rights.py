@@ -1,9 +1,16 @@
-"""Root reads and enters everything; these tests need somebody who does not."""
+"""Root reads and enters everything, where tests need somebody who does not; and makes devices, which others cannot."""
 
 import ctypes
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.servers.tools import unavailable
+
+DEVICES = {"character device": (stat.S_IFCHR, 1, 5), "block device": (stat.S_IFBLK, 7, 0)}
+"""/dev/zero, which has no end, and a loop device. Source: the kernel's devices.txt."""
 
 _VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
@@ -37,6 +44,15 @@ def mode(path: Path, mode_: int) -> Iterator[None]:
         yield
     finally:
         path.chmod(before)
+
+
+def make_device(path: Path, kind: str) -> None:
+    """A device of that kind; the test is skipped where that needs more rights."""
+    type_, major, minor = DEVICES[kind]
+    try:
+        os.mknod(path, type_ | 0o600, os.makedev(major, minor))
+    except PermissionError:
+        unavailable("a device needs root")
 
 
 def _call(name: str, sets: "ctypes.Array[ctypes.c_uint32]") -> None:

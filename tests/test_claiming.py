@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from importer import claiming
 from importer.claiming import ChangedWhileTakenError, Copied
 from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
 from tests.importing import NOW, mounted
+from tests.rights import DEVICES, make_device
 
 DATA = b"uid\nU1\n"
 
@@ -84,13 +86,7 @@ def test_a_file_that_is_gone_is_not_taken(upload: Path) -> None:
     assert [path.name for path in upload.rglob("*")] == [".importing"]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *("link", "dangling link", "hard link", "directory", "fifo", "socket"),
-        pytest.param("device", marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can make one")),
-    ],
-)
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "directory", "fifo", "socket", *DEVICES])
 def test_what_is_no_plain_file_is_left_alone(upload: Path, tmp_path: Path, kind: str) -> None:
     path, other = upload / "people.csv", tmp_path / "other.csv"
     other.write_bytes(DATA)
@@ -101,7 +97,7 @@ def test_what_is_no_plain_file_is_left_alone(upload: Path, tmp_path: Path, kind:
         "directory": path.mkdir,
         "fifo": lambda: os.mkfifo(path),
         "socket": lambda: os.mknod(path, stat.S_IFSOCK | 0o600),
-        "device": lambda: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5)),
+        **{device: partial(make_device, path, device) for device in DEVICES},
     }
     make[kind]()
     before = path.lstat()
@@ -141,7 +137,7 @@ def test_a_file_that_changed_since_it_was_seen_is_not_copied(upload: Path, tmp_p
         copied(claimed, seen)
 
 
-@pytest.mark.parametrize("kind", ["link", "fifo", "socket", "directory"])
+@pytest.mark.parametrize("kind", ["link", "fifo", "socket", "directory", *DEVICES])
 def test_what_was_slipped_in_before_the_rename_is_given_back_without_being_opened(
     upload: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -154,6 +150,7 @@ def test_what_was_slipped_in_before_the_rename_is_given_back_without_being_opene
         "fifo": lambda: os.mkfifo(claimed.original),
         "socket": lambda: os.mknod(claimed.original, stat.S_IFSOCK | 0o600),
         "directory": claimed.original.mkdir,
+        **{device: partial(make_device, claimed.original, device) for device in DEVICES},
     }
     make[kind]()
     with pytest.raises(ChangedWhileTakenError):

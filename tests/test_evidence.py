@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from importer.locking import is_in_locks
 from importer.model import NotTakenWhy
-from tests.rights import mode, obeying_file_modes
+from tests.rights import DEVICES, make_device, mode, obeying_file_modes
 from watcher.evidence import look_at
 from watcher.model import Sighting
 
@@ -133,7 +134,13 @@ def _socket(path: Path) -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("make", [_fifo, _symlink, _dangling, _loop, _hard_link, _directory, _socket])
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(_fifo, _symlink, _dangling, _loop, _hard_link, _directory, _socket),
+        *(partial(make_device, kind=kind) for kind in DEVICES),
+    ],
+)
 def test_what_is_no_plain_file_is_left_alone_and_never_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
 ) -> None:

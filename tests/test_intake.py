@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
-from tests.rights import obeying_file_modes
+from tests.rights import DEVICES, make_device, obeying_file_modes
 from tests.servers.tools import wait_until
 from watcher.gauging import IMPORTING
 from watcher.intake import Intake
@@ -489,7 +489,7 @@ async def test_odd_files_alert_until_they_are_gone(desk: Desk) -> None:
     assert desk.alert(AlertKind.ODD_FILE) is None
 
 
-@pytest.mark.parametrize("kind", ["fifo", "symlink", "hard link", "directory"])
+@pytest.mark.parametrize("kind", ["fifo", "symlink", "hard link", "directory", *DEVICES])
 async def test_what_is_no_plain_file_alerts_and_is_left_alone(desk: Desk, tmp_path: Path, kind: str) -> None:
     path = desk.directory / "x.csv"
     (tmp_path / "target").write_bytes(CONTENT)
@@ -500,11 +500,16 @@ async def test_what_is_no_plain_file_alerts_and_is_left_alone(desk: Desk, tmp_pa
             path.symlink_to(tmp_path / "target")
         case "hard link":
             path.hardlink_to(tmp_path / "target")
-        case _:
+        case "directory":
             path.mkdir()
-    await desk.settle()
-    assert await desk.tick() == []
-    assert desk.alert(AlertKind.ODD_FILE) == "x.csv"
+        case _:
+            make_device(path, kind)
+    with capture_logs() as logged:
+        for _ in range(2):  # told once, however often it is seen
+            await desk.settle()
+            assert await desk.tick() == []
+            assert desk.alert(AlertKind.ODD_FILE) == "x.csv"
+    assert [each["event"] for each in logged if each.get("kind") == "odd_file"] == ["alert_opened"]
     if kind == "directory":
         path.rmdir()
     else:

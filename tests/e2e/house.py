@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 
 from tests.e2e.files import CANARY
 from tests.servers.ftps import FtpsServer
+from tests.servers.processes import descendants
 from tests.servers.service import RUN, Event, Service, running_service
 from tests.servers.smtp import SmtpServer
 from watcher.catalogue import EVENTS
@@ -178,6 +179,23 @@ def imported_at_next_tick(service: Service, *names: str) -> None:
     service.tick()
     for name in names:
         service.wait_for_event("file_archived", file=name)
+
+
+def judge_processes(service: Service, given: Mapping[str, str], canary: str = CANARY) -> int:
+    """Judge what the kernel shows of the service's processes; returns how many there are.
+
+    Raises:
+        AssertionError: an argument holds the canary, or a variable does which was not given so.
+    """
+    pids = [service.process.pid, *descendants(service.process.pid)]
+    for pid in pids:
+        process = Path(f"/proc/{pid}")
+        arguments = process.joinpath("cmdline").read_bytes()
+        assert canary.encode() not in arguments, f"the canary in the arguments: {arguments!r}"
+        variables = {*process.joinpath("environ").read_text(errors="surrogateescape").split("\0")}
+        leaked = {each for each in variables if canary in each} - {f"{name}={value}" for name, value in given.items()}
+        assert not leaked, f"the canary in the environment: {leaked}"
+    return len(pids)
 
 
 def _judge_log(service: Service) -> None:
