@@ -72,12 +72,11 @@ def test_100_000_files_that_are_dropped_while_the_service_is_stopped_are_all_imp
 
 def _overflow(house: House, number: int, *, is_imported: bool = False) -> None:
     """Drop so many files, each of which makes two events, while the service cannot read them."""
-    content = files.csv_of(files.good(1))
     assert number * 2 > _most_events()
     with house.service() as service:
         service.process.send_signal(signal.SIGSTOP)
         for at in range(number):
-            (house.upload / f"{at:06}.csv").write_bytes(content)
+            (house.upload / f"{at:06}.csv").write_bytes(files.csv_of(files.good(at)))
         service.process.send_signal(signal.SIGCONT)
         service.wait_for_event("watch_changed", to="deaf", why="there were more events than the kernel keeps")
         service.wait_for_event("upload_settled", timeout=600, nth=number)
