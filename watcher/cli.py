@@ -164,7 +164,7 @@ def _status(loaded: Settings) -> tuple[dict[str, Any], "Overview"]:
     answer = _answer(loaded, "status")
     if answer is None:
         _fail(f"no userdrop runs with the state directory {loaded.state_dir}; `userdrop run` starts it", SOME_FAILED)
-    return answer, overview(loaded.database, [each["client"] for each in answer["clients"]], utc_now())
+    return answer, overview(loaded.database, utc_now())
 
 
 def _answer(loaded: Settings, *request: str) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """What the database adds to what the service says of itself; one that is out is a part of the answer."""
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from importer.database import UnusableDatabaseError
 from importer.engines import is_missing_right, is_outage, product, what_failed
-from importer.history import PastImport, open_history, past_imports
+from importer.history import PastImport, last_imports, open_history, past_imports
 from notifier.queueing import MailCounts, MailsAbout, about, counted
 
 LAST_IMPORTS = 5
@@ -56,12 +56,14 @@ class FileHistory:
     error: str | None = None
 
 
-def overview(url: str, clients: Iterable[str], now: datetime) -> Overview:
-    """The database itself, the last imports of these clients, and the mails by state."""
+def overview(url: str, now: datetime) -> Overview:
+    """The database itself, the last imports, and the mails by state."""
 
     def read(connection: Connection) -> Overview:
         return Overview(
-            database=product(connection), imports=_last_imports(connection, clients), mails=counted(connection, now=now)
+            database=product(connection),
+            imports=last_imports(connection, limit=LAST_IMPORTS),
+            mails=counted(connection, now=now),
         )
 
     found = _read(url, read)
@@ -95,10 +97,3 @@ def _read(url: str, read: Callable[[Connection], _Found]) -> _Found | str:
 
 def _mails_about(connection: Connection, entry: PastImport, now: datetime) -> MailsAbout:
     return about(connection, entry.client, entry.claim_id, entry.committed_at, now=now)
-
-
-def _last_imports(connection: Connection, clients: Iterable[str]) -> tuple[PastImport, ...]:
-    """Client by client, as the ledger's index has them."""
-    found = [each for client in clients for each in past_imports(connection, client, limit=LAST_IMPORTS)]
-    found.sort(key=lambda each: (each.committed_at, each.claim_id), reverse=True)
-    return tuple(found[:LAST_IMPORTS])
