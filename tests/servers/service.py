@@ -51,7 +51,7 @@ class Service:
         """Return the events so far that have this name and these fields."""
         wanted = fields if name is None else {"event": name, **fields}
         with self._changed:
-            return [event for event in self._events if all(event.get(key) == wanted[key] for key in wanted)]
+            return [event for event in self._events if _has(event, wanted)]
 
     def wait_for_event(self, name: str, /, timeout: float = 30, *, nth: int = 1, **fields: object) -> Event:
         """Return the nth event since the start that has this name and these fields.
@@ -59,10 +59,14 @@ class Service:
         Raises:
             AssertionError: there was none within `timeout` seconds, or the service ended; the text has the log's tail.
         """
+        wanted = {"event": name, **fields}
         found: list[Event] = []
+        looked_at = 0
 
         def arrived() -> bool:
-            found[:] = self.events(name, **fields)
+            nonlocal looked_at
+            found.extend(event for event in self._events[looked_at:] if _has(event, wanted))
+            looked_at = len(self._events)
             return len(found) >= nth or self._ended
 
         with self._changed:
@@ -123,6 +127,10 @@ class Service:
         self._reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def _has(event: Event, wanted: Mapping[str, object]) -> bool:
+    return all(event.get(key) == value for key, value in wanted.items())
 
 
 def _parsed(line: str) -> Event | None:
