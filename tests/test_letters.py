@@ -254,7 +254,7 @@ SET_ASIDE = refused(audience=Audience.ADMIN, kind=NoticeKind.QUARANTINED, refusa
 )
 def test_a_command_that_a_letter_names_is_there(command: str) -> None:
     group: click.Command = userdrop
-    context = click.Context(group, info_name="userdrop")
+    context = click.Context(group, info_name="userdrop", **group.context_settings)  # which click keeps for good
     words = shlex.split(command)[1:]
     while isinstance(group, click.Group):
         group = group.commands[words.pop(0)]
