@@ -5,10 +5,12 @@ They are opened once, and then gone to by way of the descriptor: what happens to
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -33,7 +35,8 @@ def own_directory(parent: Path, name: str) -> Iterator[Path]:
     """The same of a directory that only the service may enter, and that is made where it is missing.
 
     Raises:
-        PermissionError: somebody else made it, who could change what lies in it, or it is a link.
+        PermissionError: somebody else made it, who could change what lies in it, or it is a link, or it is another one
+            of ours, such as bak, to which a client has given its name.
         OSError: it cannot be made.
     """
     place = parent / name
@@ -44,7 +47,8 @@ def own_directory(parent: Path, name: str) -> Iterator[Path]:
             path = stack.enter_context(anchored(place))
         except NotADirectoryError:
             raise _not_ours(place) from None
-        if path.stat().st_uid != os.geteuid():
+        status = path.stat()
+        if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
             raise _not_ours(place)
         yield path
 

@@ -263,7 +263,7 @@ def set_aside(directory: Path) -> list[SetAside]:
 def _aside(place: Path) -> Iterator[SetAside]:
     with anchored(place) as lying:
         for path in lying.iterdir():
-            if path.name != _REASON:
+            if path.name != _REASON and is_plain(path.lstat()):
                 yield SetAside(claim_id=place.name, name=path.name)
 
 

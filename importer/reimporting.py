@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from importer.anchoring import anchored
 from importer.archiving import BAK, FILE_MODE
 from importer.renaming import fsync_directory, rename_noreplace
 
@@ -46,15 +47,15 @@ def reimport(directory: Path, name: str) -> tuple[str, str]:
     Raises:
         FileNotFoundError: bak holds no such file.
         FileExistsError: an upload of that name waits; nothing was changed.
-        OSError: bak cannot be read, or the directory not be written.
+        OSError: bak is a link or cannot be read, or the directory cannot be written.
     """
-    bak = directory / BAK
-    archived = newest_of([path.name for path in bak.iterdir()], name)
-    if archived is None:
-        raise FileNotFoundError(name)
+    with anchored(directory / BAK) as bak:
+        archived = newest_of([path.name for path in bak.iterdir()], name)
+        if archived is None:
+            raise FileNotFoundError(name)
+        descriptor = os.open(bak / archived, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     target = directory / uploaded_name(archived)
     draft = directory / f"{_DRAFT}{os.getpid()}"
-    descriptor = os.open(bak / archived, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         with os.fdopen(descriptor, "rb") as source, draft.open("xb") as copy:
             _give_owner(copy.fileno(), os.fstat(descriptor))

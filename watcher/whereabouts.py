@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from importer.anchoring import anchored
 from importer.archiving import BAK
 from importer.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY
 from importer.locking import PROC_LOCKS, writers
@@ -68,7 +69,8 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _look(unseen: list[str], place: Path, find: Callable[[Path], Iterable[str]]) -> tuple[str, ...]:
     try:
-        return tuple(sorted(find(place)))
+        with anchored(place) as lying:
+            return tuple(sorted(find(lying)))
     except FileNotFoundError:
         return ()
     except OSError:

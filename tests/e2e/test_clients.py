@@ -97,6 +97,28 @@ def test_many_files_of_one_client_delay_another_by_one_small_group(house: House,
     assert order.index("other") <= IN_COMPANY.files
 
 
+def test_a_link_in_the_place_of_a_clients_work_directory_is_told_and_holds_up_nobody_else(house: House) -> None:
+    elsewhere = house.root / "elsewhere"
+    elsewhere.mkdir()
+    for client in ("acme", "other"):
+        drop(house, client, "students.csv", files.csv_of(files.good(1)))
+    (house.upload / "acme" / ".importing").symlink_to(elsewhere)
+    with house.service() as service:
+        for client in ("acme", "other"):
+            service.wait_for_event("upload_settled", client=client)
+        service.tick()
+        service.wait_for_event("file_archived", client="other")
+        alert = service.wait_for_event("alert_opened", client="acme")
+        assert alert["detail"] == ".importing is not a directory of the service's own; remove it"
+        (house.upload / "acme" / ".importing").unlink()
+        service.tick()
+        service.wait_for_event("file_archived", client="acme")
+        service.wait_for_event("alert_resolved", client="acme", kind=alert["kind"])
+        assert service.terminate() == 0
+    assert {event["client"] for event in service.events("alert_opened")} == {"acme"}
+    assert [*elsewhere.iterdir()] == []
+
+
 def test_a_file_in_a_sub_folder_or_beside_the_folders_is_told_once_and_left_alone(house: House) -> None:
     drop(house, "acme", "students.csv", files.csv_of(files.good(1)))
     drop(house, "acme/archive", "old.csv", files.csv_of(files.good(2)))
