@@ -6,6 +6,8 @@
 
 `python -m tests.bench watch`: what events, waiting files and scans cost, and how long the loop is held up meanwhile.
 
+`python -m tests.bench hostile`: how long files take that attack, and whom they hold up.
+
 Every contestant is a process of its own and reads the same bytes; rounds are interleaved, figures are medians.
 """
 
@@ -28,6 +30,7 @@ from importer.engines import make_engine
 from importer.format_file import load_format
 from tests.bench.adversarial import CLEAN, FILES, adversarial_file
 from tests.bench.bounds import postgresql_bound, sqlite_bound
+from tests.bench.hostile import hostile
 from tests.bench.judging import judged
 from tests.bench.mail import mail
 from tests.bench.measuring import Run, run, typical
@@ -302,6 +305,7 @@ def _run(command: Sequence[str | Path]) -> Run:
 bench.add_command(small)
 bench.add_command(watch)
 bench.add_command(mail)
+bench.add_command(hostile)
 bench.add_command(page)
 
 

@@ -9,6 +9,7 @@ from importer.model import shown_name
 from tests.e2e import files
 from tests.e2e.house import ADMIN_ADDRESS, CLIENT_ADDRESS, House, imported_at_next_tick, judge_processes
 from tests.generate.hostile import CELL, IMPORTED, LEFT, Hostile, hostile_things
+from tests.servers.processes import peak_bytes
 from tests.servers.smtp import smtp_server
 
 assert CELL == files.CANARY
@@ -29,7 +30,7 @@ def test_every_hostile_file_is_decided_and_the_service_lives_on(house: House, me
         service.wait_for_event("upload_settled", nth=to_be_imported, timeout=120)
         service.tick()
         service.wait_for_event("batch_finished", timeout=600)
-        peak = _peak_bytes(service.process.pid)
+        peak = peak_bytes(service.process.pid)
         assert judge_processes(service, house.environment) >= 2, "the importing process lives on"
         assert service.terminate(30) == 0
     house.once()
@@ -72,13 +73,6 @@ def _what_became(house: House) -> dict[str, tuple[str, str | None]]:
     assert ledger.pop("good.csv") == (IMPORTED, None)
     assert len(house.imports()) == len(ledger) + 1, "none came twice"
     return ledger
-
-
-def _peak_bytes(pid: int) -> int:
-    """Most memory of a process. Source: proc_pid_status(5)."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
-    return int(line.split()[1]) << 10
 
 
 def _admin_reads_no_cell(house: House) -> None:

@@ -26,6 +26,19 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def peak_bytes(pid: int) -> int:
+    """Return the most memory that a process had. Source: proc_pid_status(5)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the time that all threads of a process have used, user and system. Source: proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _children() -> Mapping[int, list[int]]:
     children: dict[int, list[int]] = defaultdict(list)
     for stat in Path("/proc").glob("[0-9]*/stat"):
