@@ -60,12 +60,19 @@ def test_what_is_dropped_while_the_service_is_stopped_and_the_queue_overflows_is
 
 
 @pytest.mark.full
-@pytest.mark.timeout(2400)
-def test_100_000_files_that_are_dropped_while_the_service_is_stopped_are_all_imported(house: House) -> None:
-    _overflow(house, 100_000, is_imported=True)
+@pytest.mark.timeout(900)
+def test_100_000_files_that_are_dropped_while_the_service_is_stopped_are_seen(house: House) -> None:
+    _overflow(house, 100_000)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_20_000_files_that_are_dropped_while_the_service_is_stopped_are_all_imported(house: House) -> None:
+    """To import 100,000 takes a quarter of an hour: each group of 256 waits a second for its writers."""
+    _overflow(house, 20_000, is_imported=True)
     counted = "SELECT count(*) AS files, count(DISTINCT file) AS names, count(archived_at) AS archived FROM imports"
     assert house.records(f"{counted} WHERE status = 'imported'") == [
-        {"files": 100_000, "names": 100_000, "archived": 100_000}
+        {"files": 20_000, "names": 20_000, "archived": 20_000}
     ]
     assert house.waiting() == []
 
@@ -85,7 +92,7 @@ def _overflow(house: House, number: int, *, is_imported: bool = False) -> None:
         service.tick()
         service.wait_for_event("batch_started", timeout=600, files=number)
         if is_imported:
-            service.wait_for_event("batch_finished", timeout=1500, done=number)
+            service.wait_for_event("batch_finished", timeout=900, done=number)
         assert len(service.events("alert_opened")) == len(service.events("alert_resolved")) == 1
 
 
