@@ -21,7 +21,6 @@ from importer.reasons import refusal, warning
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.letters import Letters, OwnLetters
 from notifier.model import Alert, AlertKind, AlertMail, Letter, Occasion
-from notifier.safety import NO_BREAK, attachment_name, safe_text
 from notifier.templating import Templates
 from tests.mailing import LETTERS, NOW, failed_rows, refused
 from watcher.cli import userdrop
@@ -304,17 +303,6 @@ def test_markup_in_a_name_or_cell_stays_text() -> None:
     assert "<b>acme" not in LETTERS.to_admin([notice], None).html
 
 
-@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=400), st.integers(20, 200))
-def test_safe_text_is_one_bounded_line_that_cannot_shape_anything(text: str, limit: int) -> None:
-    safe = safe_text(text, limit)
-    assert len(safe) <= limit
-    assert safe.splitlines() in ([], [safe])
-    assert "=?" not in safe
-    assert all(character.isprintable() or character in NO_BREAK for character in safe)
-    safe.encode()
-    assert safe_text(safe, limit) == safe
-
-
 def test_an_encoded_word_in_a_name_adds_no_header() -> None:
     name = "=?utf-8?q?x=0D=0ABcc=3A_evil=40example.com?=.csv"
     letter = LETTERS.to_client([failed_rows(file=name)], None)
@@ -322,16 +310,6 @@ def test_an_encoded_word_in_a_name_adds_no_header() -> None:
     message["Subject"] = letter.subject
     assert b"Bcc:" not in message.as_bytes()
     assert list(message.keys()) == ["Subject"]
-
-
-@given(st.text(max_size=300))
-def test_attachment_names_are_plain_ascii_and_end_in_failed_csv(name: str) -> None:
-    made = attachment_name(f"{name}.failed.csv")
-    assert made.isascii()
-    assert made.endswith(".failed.csv")
-    assert made[0].isalnum()
-    assert not set(made) & set("/\\\"';: \r\n")
-    assert len(made) <= 120
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=60))
