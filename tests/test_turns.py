@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from importer.model import Fingerprint
-from watcher.batching import oldest_first
+from watcher.batching import SORTED_AT_ONCE, oldest_first
 from watcher.model import Evidence, Sighting, Upload
 from watcher.turns import ALONE, IN_COMPANY, Batch, Turn, Turns
 
@@ -46,6 +46,12 @@ def test_within_a_client_the_oldest_comes_first(uploads: list[Upload]) -> None:
     ordered = [(each.sighting.changed_ns, each.name) for each in oldest_first(uploads)]
     assert ordered == sorted(ordered)
     assert len(ordered) == len(uploads)
+
+
+def test_the_oldest_comes_first_in_whichever_part_of_a_large_batch_it_is_sorted() -> None:
+    number = 2 * SORTED_AT_ONCE + 1
+    by_age = [upload("a", f"{at:06}.csv", changed_ns=at // 3) for at in range(number)]
+    assert oldest_first([by_age[at * 7 % number] for at in range(number)]) == by_age
 
 
 def test_a_client_that_is_alone_has_large_groups() -> None:

