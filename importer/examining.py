@@ -207,7 +207,10 @@ class Examination:
 
     def _judge(self, block: Block) -> Verdict:
         return self._validator.validate(
-            block.frame, with_controls=block.with_controls, may_need_trimming=block.may_need_trimming
+            block.frame,
+            with_controls=block.with_controls,
+            may_need_trimming=block.may_need_trimming,
+            may_clear=block.may_clear,
         )
 
     def _cells(self, frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from importer.controls import controls
 from importer.dialect import Encoding
 from importer.edges import may_need_trimming
-from importer.format import normalised
+from importer.format import CLEAR, normalised
 from importer.grammar import WHITE_SPACE
 from importer.guarding import GUARD, is_report, unguarded
 from importer.records import Problem, Rules, Split
@@ -32,6 +32,7 @@ _ENCODING_NAMES: Final[Mapping[Encoding, str]] = {
     "windows-1252": "Windows-1252",
 }
 _BOM: Final = b"\xef\xbb\xbf"
+_CLEAR: Final = CLEAR.encode()
 _NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
 """What our own report adds does not make a row one that says something."""
 
@@ -65,6 +66,7 @@ class Block:
         blank: how many were blank.
         with_controls: the rows of records that have a control character, other than tab and line breaks; sorted.
         may_need_trimming: whether a cell of a good record may begin or end with white space; False is certain.
+        may_clear: whether a cell may be CLEAR; False is certain.
     """
 
     frame: pl.DataFrame
@@ -72,6 +74,7 @@ class Block:
     blank: int
     with_controls: pl.Series
     may_need_trimming: bool
+    may_clear: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +128,7 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
         blank=split.blank + blank.height,
         with_controls=_with_controls(split, rows),
         may_need_trimming=needs_trimming,
+        may_clear=_CLEAR[:1] in split.data and _CLEAR in split.data,  # the search for one byte is much faster
     )
 
 

@@ -32,14 +32,18 @@ _BOOLEANS = {"true": "true", "yes": "true", "y": "true", "1": "true"} | dict.fro
 )
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\p{L}\p{M}\p{N}-]+"
-_LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?"
-EMAIL = rf"\A{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}\z"
+_FIRST, _INNER, _LAST = r"[\p{L}\p{N}]", r"[\p{L}\p{M}\p{N}-]", r"[\p{L}\p{M}\p{N}]"
+_LABEL = rf"{_FIRST}(?:{_INNER}*{_LAST})?"
+_LAST_LABEL = rf"(?:(?:[0-9]*[{_FIRST}--[0-9]]|[0-9]+\p{{M}})(?:{_INNER}*{_LAST})?|[0-9]+-{_INNER}*{_LAST})"
+EMAIL = rf"\A{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LAST_LABEL}\z"
 """RFC 5321/5322, the practical subset: a dot-atom, also beyond ASCII, and a domain of two labels or more.
 
-Quoted local parts, comments and address literals are not taken.
+Quoted local parts, comments and address literals are not taken, nor a last label of digits, as IP addresses have.
 """
-EMAIL_LIMITS = r"\A[^@]{65}|@(?:.*\.)?[^.@]{64}|@.{254}|\A.{255}|\.[0-9]+\z"
-"""What such an address may still get wrong: RFC 5321's 64, 63, 253 and 254 characters, and a last label of digits."""
+EMAIL_LIMITS = r"\A[^@]{65}|@(?:.*\.)?[^.@]{64}|@.{254}|\A.{255}"
+"""What such an address may still get wrong: RFC 5321's 64, 63, 253 and 254 characters."""
+_EMAIL_HARMLESS_BYTES = 64
+"""No address that is not longer breaks one of these."""
 
 _DATE_PATTERNS = {
     "%Y": "[0-9]{4}",
@@ -103,7 +107,10 @@ class Validator:
         self._positions = {column.name: position for position, column in enumerate(format_.columns)}
         self._today = today
         self._language = language
-        self._rules = [rule for column in self._columns for rule in self._column_rules(column)]
+        self._rules = {
+            may_clear: [rule for column in self._columns for rule in self._column_rules(column, may_clear=may_clear)]
+            for may_clear in (False, True)
+        }
 
     @property
     def warnings(self) -> Iterator[Finding]:
@@ -115,7 +122,12 @@ class Validator:
                 yield warning("unchecked_lookup", column=label, noun=lookup.noun)
 
     def validate(
-        self, block: pl.DataFrame, *, with_controls: pl.Series | None = None, may_need_trimming: bool = True
+        self,
+        block: pl.DataFrame,
+        *,
+        with_controls: pl.Series | None = None,
+        may_need_trimming: bool = True,
+        may_clear: bool = True,
     ) -> Verdict:
         """Judge a block of records.
 
@@ -123,18 +135,20 @@ class Validator:
             block: row, line and c0 … c(n-1), text without nulls.
             with_controls: the rows that may have a control character, sorted; None for all of them.
             may_need_trimming: False where it is known that no cell begins or ends with white space.
+            may_clear: False where it is known that no cell is CLEAR.
         """
         suspects = block["row"] if with_controls is None else with_controls
-        cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming)
+        cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming, may_clear=may_clear)
         cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
-        rules = self._rules_to_ask(cells)
+        rules = self._rules_to_ask(cells, self._rules[may_clear])
         asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
         broken = [(rule, rows) for rule, rows in zip(rules, asked, strict=True) if rows.any()]
+        stored = [*_stored(self._columns, may_clear=may_clear)]
         if not broken:
-            return Verdict(accepted=cells.select(_stored(self._columns)), failures=pl.DataFrame(schema=FAILURES))
+            return Verdict(accepted=cells.select(stored), failures=pl.DataFrame(schema=FAILURES))
         failures = [self._failures(cells.filter(rows), rule) for rule, rows in broken]
         good = cells.filter(~pl.any_horizontal(rows for _, rows in broken))
-        return Verdict(accepted=good.select(_stored(self._columns)), failures=in_order(failures))
+        return Verdict(accepted=good.select(stored), failures=in_order(failures))
 
     def values(self, accepted: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
         """What `Verdict.accepted` has of these columns.
@@ -144,21 +158,24 @@ class Validator:
             names: the format's names of the columns.
         """
         columns = [column for column in self._columns if column.name in names]
-        return self._cells(accepted, columns, may_need_trimming=True).select(_stored(columns))
+        cells = self._cells(accepted, columns, may_need_trimming=True, may_clear=True)
+        return cells.select(_stored(columns, may_clear=True))
 
-    def _rules_to_ask(self, cells: pl.DataFrame) -> list[Rule]:
+    def _rules_to_ask(self, cells: pl.DataFrame, rules: Sequence[Rule]) -> list[Rule]:
         """The rules but those that no row of the block can break, because its values are short."""
         lengths = cells.select(
             pl.col(_mapped_name(column)).str.len_bytes().max().fill_null(0).alias(column.name)
             for column in self._columns
         )
         longest = lengths.row(0, named=True)
-        return [rule for rule in self._rules if longest[rule.column] > rule.harmless_bytes]
+        return [rule for rule in rules if longest[rule.column] > rule.harmless_bytes]
 
     def _raw(self, columns: Sequence[Column]) -> dict[str, pl.Expr]:
         return {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
 
-    def _cells(self, block: pl.DataFrame, columns: Sequence[Column], *, may_need_trimming: bool) -> pl.DataFrame:
+    def _cells(
+        self, block: pl.DataFrame, columns: Sequence[Column], *, may_need_trimming: bool, may_clear: bool
+    ) -> pl.DataFrame:
         """Row, line, and for each column its trimmed text and what it maps to."""
         raw = self._raw(columns)
         texts = block.select(
@@ -169,7 +186,7 @@ class Validator:
         # Each step is its own: one expression that names another twice works it out twice.
         texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in columns)
         return texts.with_columns(
-            self._mapped(column, _given(column)).alias(_mapped_name(column)) for column in columns
+            self._mapped(column, _given(column, may_clear=may_clear)).alias(_mapped_name(column)) for column in columns
         )
 
     def _mapped(self, column: Column, text: pl.Expr) -> pl.Expr:  # noqa: PLR0911 - a return for each kind
@@ -194,17 +211,22 @@ class Validator:
     def _lookup(self, column: Column) -> Lookup:
         return self._format.lookups[column.lookup or ""]
 
-    def _column_rules(self, column: Column) -> Iterator[Rule]:
-        text, given, mapped = pl.col(column.name), _given(column), pl.col(_mapped_name(column))
+    def _column_rules(self, column: Column, *, may_clear: bool) -> Iterator[Rule]:
+        text, mapped = pl.col(column.name), pl.col(_mapped_name(column))
+        given = _given(column, may_clear=may_clear)
         clean = ~pl.col(_control(column.name))
         yield Rule("control_character", column.name, ~clean, {})
         if self._format.is_needed(column):
-            yield Rule("required", column.name, (text.is_null() | (text == CLEAR).fill_null(value=False)) & clean, {})
+            yield Rule("required", column.name, given.is_null() & clean, {})
         if column.max_length is not None:
             length = mapped.str.len_chars()
             too_long = (length > column.max_length).fill_null(value=False) & clean
             facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
             yield Rule("too_long", column.name, too_long, facts, harmless_bytes=column.max_length)
+        if column.kind == "email":
+            is_beyond = (given.str.contains(EMAIL) & given.str.contains(EMAIL_LIMITS)).fill_null(value=False)
+            facts = {"value": shown(text)}
+            yield Rule("invalid.email", column.name, is_beyond & clean, facts, harmless_bytes=_EMAIL_HARMLESS_BYTES)
         for kind, wrong, more in self._kind_rules(column, given, mapped):
             yield Rule(kind, column.name, wrong.fill_null(value=False) & clean, {"value": shown(text), **more})
 
@@ -216,7 +238,7 @@ class Validator:
             case "text":
                 return
             case "email":
-                yield "invalid.email", ~given.str.contains(EMAIL) | given.str.contains(EMAIL_LIMITS), {}
+                yield "invalid.email", ~given.str.contains(EMAIL), {}
             case "date":
                 yield "invalid.date", unmapped, {"expected": date_words(column.formats[0])}
                 if column.past:
@@ -288,20 +310,22 @@ def in_order(failures: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=FAILURES), *failures]).sort("row", "position", maintain_order=True)
 
 
-def _stored(columns: Sequence[Column]) -> Iterator[pl.Expr]:
+def _stored(columns: Sequence[Column], *, may_clear: bool) -> Iterator[pl.Expr]:
     yield pl.col("row")
     yield pl.col("line")
     for column in columns:
-        value = pl.when(pl.col(column.name) == CLEAR).then(pl.lit(CLEAR)).otherwise(pl.col(_mapped_name(column)))
+        value = pl.col(_mapped_name(column))
+        if may_clear:
+            value = pl.when(pl.col(column.name) == CLEAR).then(pl.lit(CLEAR)).otherwise(value)
         yield value.alias(column.name)
         if column.unique and column.kind == "email":
             yield value.str.to_lowercase().alias(comparison_column(column.name))
 
 
-def _given(column: Column) -> pl.Expr:
+def _given(column: Column, *, may_clear: bool) -> pl.Expr:
     """The text to be judged: null where the cell is empty or clears the stored value."""
     text = pl.col(column.name)
-    return pl.when(text != CLEAR).then(text)
+    return pl.when(text != CLEAR).then(text) if may_clear else text
 
 
 def _control(name: str) -> str:

@@ -1,6 +1,7 @@
 """Each rule of a column, by the sentence that it says; nulls, `<clear>`, white space and control characters."""
 
 import datetime as dt
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -246,6 +247,26 @@ def test_columns_that_the_file_does_not_have_are_not_in_the_verdict() -> None:
     assert Validator(format_, header, today=TODAY).validate(frame).accepted.to_dicts() == [
         {"row": 2, "line": 3, "uid": "U1"}
     ]
+
+
+def test_what_is_known_of_a_block_changes_nothing_but_speed() -> None:
+    columns = (Column(name="uid", required=True), *(replace(each, name=f"c{n}") for n, each in enumerate(EVERY_COLUMN)))
+    format_ = Format(columns=columns, key="uid", lookups={"teams": TEAMS})
+    header = match_header([column.name for column in columns], format_)
+    assert isinstance(header, Header)
+    cells = ["", "x", "toolong", "a@b.example", "2001-02-29", "1999-12-31", "12", "yes", "Ontario", "<clear", "20"]
+    frame = pl.DataFrame(
+        {"row": range(12), "line": range(12), "c0": list("abcdefghijkl")}
+        | {f"c{n}": [*cells[n:], *cells[:n], ""] for n in range(1, len(columns))}
+    )
+    validator = Validator(format_, header, today=TODAY)
+    slow = validator.validate(frame)
+    none = pl.Series("row", [], pl.Int64)
+    quick = validator.validate(frame, with_controls=none, may_need_trimming=False, may_clear=False)
+    assert slow.failures.height > len(columns)
+    assert slow.accepted["uid"].to_list()[-1] == "l"
+    assert quick.failures.equals(slow.failures)
+    assert quick.accepted.equals(slow.accepted)
 
 
 def test_a_column_with_a_default_may_be_empty() -> None:
