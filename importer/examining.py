@@ -215,7 +215,8 @@ class Examination:
 
     def _cells(self, frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Those rows of a block as the sender wrote them, without what is never reported."""
-        return frame.join(rows, on="row", how="semi").select(
+        failing = frame.join(rows, on="row", how="semi") if rows.height else frame.clear()
+        return failing.select(
             "row",
             "line",
             *(f"c{index}" for index in self.header.reported),

@@ -227,6 +227,8 @@ def _repeating_header(frame: pl.DataFrame, shape: Shape, *, may_need_trimming: b
     longest = max(names, key=lambda column: len(names[column]))
     cell = pl.col(longest)
     candidates = frame.filter((cell.str.strip_chars() if may_need_trimming else cell) == names[longest])
+    if candidates.is_empty():
+        return candidates
     return candidates.filter(*(pl.col(column).str.strip_chars() == name for column, name in names.items()))
 
 

@@ -20,7 +20,7 @@ from importer.utf8 import count_runs, is_valid
 
 _NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
-_CACHED_BYTES: Final = 1 << 18
+_CACHED_BYTES: Final = 1 << 19
 """What only looks at the bytes takes pieces that stay in the processor's cache: twice as fast, measured."""
 
 _BEGUN_CHARACTER: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")

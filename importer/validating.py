@@ -107,10 +107,7 @@ class Validator:
         self._positions = {column.name: position for position, column in enumerate(format_.columns)}
         self._today = today
         self._language = language
-        self._rules = {
-            may_clear: [rule for column in self._columns for rule in self._column_rules(column, may_clear=may_clear)]
-            for may_clear in (False, True)
-        }
+        self._known_rules: dict[bool, list[Rule]] = {}
 
     @property
     def warnings(self) -> Iterator[Finding]:
@@ -140,7 +137,7 @@ class Validator:
         suspects = block["row"] if with_controls is None else with_controls
         cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming, may_clear=may_clear)
         cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
-        rules = self._rules_to_ask(cells, self._rules[may_clear])
+        rules = self._rules_to_ask(cells, self._rules(may_clear=may_clear))
         asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
         broken = [(rule, rows) for rule, rows in zip(rules, asked, strict=True) if rows.any()]
         stored = [*_stored(self._columns, may_clear=may_clear)]
@@ -160,6 +157,14 @@ class Validator:
         columns = [column for column in self._columns if column.name in names]
         cells = self._cells(accepted, columns, may_need_trimming=True, may_clear=True)
         return cells.select(_stored(columns, may_clear=True))
+
+    def _rules(self, *, may_clear: bool) -> list[Rule]:
+        """All of them, made when they are needed: for most small files that is once."""
+        if may_clear not in self._known_rules:
+            self._known_rules[may_clear] = [
+                rule for column in self._columns for rule in self._column_rules(column, may_clear=may_clear)
+            ]
+        return self._known_rules[may_clear]
 
     def _rules_to_ask(self, cells: pl.DataFrame, rules: Sequence[Rule]) -> list[Rule]:
         """The rules but those that no row of the block can break, because its values are short."""

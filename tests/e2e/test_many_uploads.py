@@ -36,7 +36,7 @@ SLOW_RENAMES = with_renames("delay_enter=100000", "--seccomp-bpf")
     ("command", "seconds"),
     [
         pytest.param(RUN, 8, id="8 s"),
-        pytest.param(RUN, 60, id="60 s", marks=pytest.mark.full),
+        pytest.param(RUN, 30, id="30 s", marks=pytest.mark.full),
         pytest.param(SLOW_RENAMES, 8, id="8 s, slow to claim"),
     ],
 )
@@ -108,7 +108,7 @@ class Stalling(io.BytesIO):
         return super().read(size)
 
 
-@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.parametrize("seconds", [8, pytest.param(30, marks=pytest.mark.full)])
 def test_uploads_that_stall_where_no_lock_tells_of_them_are_given_back_and_imported_whole(
     tmp_path: Path, ftps: Callable[..., FtpsServer], seconds: int, record_property: Callable[[str, object], None]
 ) -> None:
