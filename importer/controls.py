@@ -36,10 +36,7 @@ def controls(data: bytes, end: int, *, line_ends: int) -> Ints:
 
 
 def _low(piece: Bytes) -> Ints:
-    is_low = piece < 0x20
-    if np.count_nonzero(is_low) == np.count_nonzero(piece == _LF) + np.count_nonzero(piece == _CR):
-        return np.empty(0, np.int64)
-    at = np.flatnonzero(is_low)
+    at = np.flatnonzero(piece < 0x20)
     what = piece[at]
     found: Ints = at[(what != _LF) & (what != _CR) & (what != _TAB)]
     return found

@@ -1,10 +1,6 @@
 """Where bytes are not UTF-8, for a whole block at once. Source: RFC 3629, section 4."""
 
-from collections.abc import Iterator
-from typing import Final
-
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
@@ -12,56 +8,11 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-_PART_BYTES: Final = 1 << 16
-_NEXT_BYTES: Final = 1 << 10
-
-
-def is_valid(text: bytes) -> bool:
-    """Whether the bytes are valid UTF-8; polars sees that several times as fast as a decoder of text."""
-    try:
-        pl.Series([text], dtype=pl.Binary).cast(pl.String)
-    except pl.exceptions.ComputeError:
-        return False
-    return True
-
-
 def invalid(block: Bytes) -> Ints:
-    """Offsets of bytes where the block is not valid UTF-8: at least one in each run of non-ASCII bytes that is not."""
-    found = [_invalid(part) + begin for begin, part in _parts(block) if not is_valid(part.tobytes())]
-    return np.concatenate([np.empty(0, np.int64), *found])
+    """Offsets of bytes at which the block is not valid UTF-8: one at least in each run of non-ASCII bytes that is not.
 
-
-def count_runs(block: Bytes) -> tuple[int, int]:
-    """How many runs of non-ASCII bytes there are, and how many of them are valid UTF-8."""
-    runs = valid_runs = 0
-    for _, part in _parts(block):
-        is_ascii = part < 0x80
-        number = int(np.count_nonzero(is_ascii[1:] & ~is_ascii[:-1])) + int(not is_ascii[-1])
-        runs += number
-        valid_runs += number if is_valid(part.tobytes()) else number - _invalid_runs(part)
-    return runs, valid_runs
-
-
-def _parts(block: Bytes) -> Iterator[tuple[int, Bytes]]:
-    """The block in parts that are looked at by themselves, with their offsets: no run of non-ASCII bytes is cut."""
-    begin = 0
-    while begin < block.size:
-        end = _next_ascii(block, begin + _PART_BYTES)
-        yield begin, block[begin:end]
-        begin = end
-
-
-def _next_ascii(block: Bytes, at: int) -> int:
-    while at < block.size:
-        is_ascii = block[at : at + _NEXT_BYTES] < 0x80
-        if is_ascii.any():
-            return at + int(is_ascii.argmax())
-        at += _NEXT_BYTES
-    return block.size
-
-
-def _invalid(block: Bytes) -> Ints:
-    """As `invalid`: only non-ASCII bytes are looked at, each beside the three before it."""
+    Only non-ASCII bytes are looked at, each beside the three before it.
+    """
     at = np.flatnonzero(block > 0x7F)
     if not at.size:
         return at
@@ -77,11 +28,13 @@ def _invalid(block: Bytes) -> Ints:
     return found
 
 
-def _invalid_runs(block: Bytes) -> int:
-    """How many runs of non-ASCII bytes are not valid UTF-8; there is one at least."""
+def count_runs(block: Bytes) -> tuple[int, int]:
+    """How many runs of non-ASCII bytes there are, and how many of them are valid UTF-8."""
     at = np.flatnonzero(block > 0x7F)
+    if not at.size:
+        return 0, 0
     ends = at[_ends_run(at)]
-    return int(np.unique(np.searchsorted(ends, _invalid(block))).size)
+    return ends.size, ends.size - np.unique(np.searchsorted(ends, invalid(block))).size
 
 
 def _before(at: Ints, byte: Bytes, distance: int) -> Bytes:

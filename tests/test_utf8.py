@@ -45,12 +45,3 @@ def test_a_run_of_bytes_is_invalid_just_where_the_decoder_says_so(text: bytes) -
 def test_runs_are_counted_as_the_decoder_judges_them(text: bytes) -> None:
     runs = re.findall(rb"[\x80-\xff]+", text)
     assert count_runs(np.frombuffer(text, np.uint8)) == (len(runs), sum(map(_is_valid, runs)))
-
-
-@given(st.integers(65_500, 65_540) | st.integers(131_000, 131_100), texts(), st.integers(0, 500))
-@example(65_530, b"\xf0\x9f\x98\x80" * 1000 + b"\xff", 0)
-def test_where_a_block_is_cut_into_parts_changes_nothing(before: int, text: bytes, repeated: int) -> None:
-    text += b"\xc3\xa9" * repeated
-    block = np.frombuffer(b"x" * before + text, np.uint8)
-    assert (invalid(block) - before).tolist() == invalid(np.frombuffer(text, np.uint8)).tolist()
-    assert count_runs(block) == count_runs(np.frombuffer(text, np.uint8))
