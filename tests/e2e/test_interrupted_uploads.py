@@ -1,5 +1,6 @@
 """An upload that is not finished is never taken for one that is."""
 
+import itertools
 import json
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
 from tests.servers import clients
 from tests.servers.ftps import FtpsServer
+from watcher.clock import elapsed
 
 Ftps = Callable[..., FtpsServer]
 
@@ -24,22 +26,28 @@ def whole_users(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("reads_log", [True, False], ids=["with the log", "without the log"])
+@pytest.mark.parametrize("stall", [0, pytest.param(10, marks=pytest.mark.full)], ids=["one tick", "10 s"])
 def test_an_upload_that_still_runs_at_a_tick_is_left_alone_and_imported_whole_later(
-    house: House, ftps: Ftps, *, reads_log: bool
+    house: House, ftps: Ftps, stall: float, *, reads_log: bool
 ) -> None:
+    """It stands still for at least `stall` seconds, in which files come that are imported at many ticks."""
     server = ftps()
     if reads_log:
         house.reads_log_of(server)
     with house.service() as service:
         with clients.slow_upload(server, WHOLE, "slow.csv", hold_after=CUT) as upload:
             service.wait_for_event("upload_seen", file="slow.csv")
-            clients.upload_with_ftplib(server, QUICK, "quick.csv")
-            imported_at_next_tick(service, "quick.csv")
+            stalled, quick = elapsed(), (f"quick-{number}.csv" for number in itertools.count())
+            for name in quick:
+                clients.upload_with_ftplib(server, QUICK, name)
+                imported_at_next_tick(service, name)
+                if elapsed() - stalled >= stall:
+                    break
             assert not service.events("upload_settled", file="slow.csv")
             assert house.waiting() == ["slow.csv"]
             assert upload.finish().startswith("226")
         imported_at_next_tick(service, "slow.csv")
-    (_, entry) = house.imports()
+    (*_, entry) = house.imports()
     assert (entry["accepted"], entry["failed"], json.loads(entry["warnings"])) == (100, 0, [])
     assert house.archived()[entry["archive"]] == WHOLE
 
