@@ -9,6 +9,8 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -23,6 +25,9 @@ _NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
 _CACHED_BYTES: Final = 1 << 19
 """What only looks at the bytes takes pieces that stay in the processor's cache: twice as fast, measured."""
+_COUNTERS: Final = 2
+"""Threads that count runs, as the rest of the reader has to wait for the encoding."""
+_COUNTED_AT_ONCE: Final = 16
 
 _BEGUN_CHARACTER: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
 """The last character, if it may go on behind the end."""
@@ -105,10 +110,12 @@ def unmarked_encoding(source: Source, chunk_bytes: int) -> tuple[Encoding, bool]
     if _is_utf8(source.chunks(piece)):
         return "utf-8", True
     valid = total = 0
-    for text in _between_runs(source.chunks(piece)):
-        runs, valid_runs = count_runs(np.frombuffer(text, np.uint8))
-        total += runs
-        valid += valid_runs
+    texts = _between_runs(source.chunks(piece))
+    with ThreadPoolExecutor(_COUNTERS, thread_name_prefix="encoding") as threads:
+        while some := [*islice(texts, _COUNTED_AT_ONCE)]:
+            for runs, valid_runs in threads.map(count_runs, (np.frombuffer(text, np.uint8) for text in some)):
+                total += runs
+                valid += valid_runs
     return ("utf-8" if 2 * valid > total else "windows-1252"), False
 
 
