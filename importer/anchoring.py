@@ -1,4 +1,4 @@
-"""Directories in a client's folder, where a client may put a link or another directory in their place at any time.
+"""A client's folder and the directories in it, in whose places a link or another directory may be put at any time.
 
 They are opened once, and then gone to by way of the descriptor: what happens to their names meanwhile leads nowhere.
 """
@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -28,6 +29,30 @@ def anchored(directory: Path) -> Iterator[Path]:
         yield Path(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A client's upload directory, opened.
+
+    Attributes:
+        directory: its path, by which the ledger and messages know it; what it leads to may change.
+        anchor: a path that stays with the directory that was opened.
+    """
+
+    directory: Path
+    anchor: Path
+
+
+@contextmanager
+def opened_folder(directory: Path) -> Iterator[Folder]:
+    """A client's upload directory, for one job.
+
+    Raises:
+        OSError: as of `anchored`.
+    """
+    with anchored(directory) as anchor:
+        yield Folder(directory=directory, anchor=anchor)
 
 
 @contextmanager

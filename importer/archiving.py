@@ -124,7 +124,7 @@ def put_into_bak(file: ForBak) -> None:
 def put_all_into_bak(files: Sequence[ForBak]) -> list[OSError | None]:
     """Do that for files of one client, with each directory made durable once; returns what kept each of them back."""
     try:
-        with opened_bak(files[0].claim.directory) as bak:
+        with opened_bak(files[0].claim.folder) as bak:
             hindrances = [_hindrance(file, bak) for file in files]
             fsync_directory(bak)
         for file in (file for file, hindrance in zip(files, hindrances, strict=True) if hindrance is None):

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from importer.anchoring import anchored, own_directory
+from importer.anchoring import Folder, anchored, own_directory
 from importer.locking import is_being_written
 from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
 from importer.reasons import refusal
@@ -76,7 +76,7 @@ def claim(new: Claim) -> Claim | NotTaken:
     Raises:
         OSError: the client's directory cannot be written, or `workroom` was not entered.
     """
-    source = new.directory / new.name
+    source = new.folder / new.name
     try:
         status = source.lstat()
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def make_durable(claims_: Sequence[Claim]) -> None:
     _some_at_once(fsync_directory, [each.work for each in claims_])
     for first in claims_[:1]:
         fsync_directory(first.work.parent)
-        fsync_directory(first.directory)
+        fsync_directory(first.folder)
 
 
 def copy(claimed: Claim, *, seen: Fingerprint, max_bytes: int) -> Copied:
@@ -170,10 +170,10 @@ def give_back(claimed: Claim) -> bool:
     """
     claimed.copy.unlink(missing_ok=True)
     try:
-        rename_noreplace(claimed.original, claimed.directory / claimed.name)
+        rename_noreplace(claimed.original, claimed.folder / claimed.name)
     except FileExistsError:
         return False
-    fsync_directory(claimed.directory)
+    fsync_directory(claimed.folder)
     release(claimed)
     return True
 
@@ -183,12 +183,14 @@ def release(claimed: Claim) -> None:
     shutil.rmtree(claimed.work, ignore_errors=True)
 
 
-def claims(client: str, directory: Path, room: Path) -> Iterator[Claim]:
+def claims(client: str, folder: Folder, room: Path) -> Iterator[Claim]:
     """The claims that an earlier run left in the client's `workroom`, oldest first; empty leftovers are removed."""
     for work in sorted(path for path in room.iterdir() if not path.name.startswith(".")):
         names = [entry.name for entry in work.iterdir() if not entry.name.startswith(".")]
         name = names[0] if names else ""
-        found = Claim(id=work.name, client=client, directory=directory, name=name, workroom=room)
+        found = Claim(
+            id=work.name, client=client, directory=folder.directory, name=name, anchor=folder.anchor, workroom=room
+        )
         if names:
             yield found
         elif not found.copy.exists() and not found.report.exists():
@@ -228,13 +230,13 @@ def quarantine(claimed: Claim, why: str) -> None:
         PermissionError: somebody else made the quarantine; the file stays where it is.
         OSError: the directory cannot be written.
     """
-    with own_directory(claimed.directory, QUARANTINE_DIRECTORY) as quarantined:
+    with own_directory(claimed.folder, QUARANTINE_DIRECTORY) as quarantined:
         place = quarantined / claimed.id
         place.mkdir(mode=0o700, exist_ok=True)
         (place / _REASON).write_text(f"{why}\n", encoding="utf-8")
         if claimed.original.exists():
             rename_noreplace(claimed.original, place / claimed.name)
-        for directory in (place, quarantined, claimed.directory):
+        for directory in (place, quarantined, claimed.folder):
             fsync_directory(directory)
     release(claimed)
 

@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer import claiming
+from importer.anchoring import Folder
 from importer.archiving import ForBak, put_all_into_bak
 from importer.claiming import ChangedWhileTakenError, Copied, NotCopied, UnreadableError
 from importer.database import migrate
@@ -115,13 +116,13 @@ class Importer:
         self._store.notify(notice, once=once, at=self._clock.now())
 
     def import_files(
-        self, client: str, directory: Path, uploads: Sequence[tuple[str, Fingerprint]]
+        self, client: str, folder: Folder, uploads: Sequence[tuple[str, Fingerprint]]
     ) -> Iterator[Outcome]:
         """Import files that are complete, in the order given; several are a group, with one transaction.
 
         Args:
             client: whose they are.
-            directory: where they lie.
+            folder: where they lie.
             uploads: each name, and what was seen of the file when it was found to be complete; as many and as large
                 as memory has room for.
 
@@ -130,11 +131,11 @@ class Importer:
             OSError: the disk failed, likewise.
         """
         format_ = self._store.known_format()
-        with claiming.workroom(directory) as room:
+        with claiming.workroom(folder.anchor) as room:
             taken: list[tuple[Claim, Fingerprint]] = []
             not_taken: list[NotTaken] = []
             for name, seen in uploads:
-                claimed = self._claim(client, directory, name, room)
+                claimed = self._claim(client, folder, name, room)
                 if isinstance(claimed, Claim):
                     taken.append((claimed, seen))
                 else:
@@ -147,26 +148,27 @@ class Importer:
             else:
                 yield from self._import_one_by_one(taken, format_)
 
-    def purge(self, client: str, directory: Path, retention: Retention) -> Purged:
+    def purge(self, client: str, folder: Folder, retention: Retention) -> Purged:
         """Remove from bak what has stayed there long enough.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database failed.
             OSError: the disk failed.
         """
-        return purge(self._engine, client, directory, retention, self._clock.now())
+        return purge(self._engine, client, folder, retention, self._clock.now())
 
-    def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
+    def recover(self, client: str, folder: Folder) -> Iterator[Outcome]:
         """Finish what an earlier run, or an outage, left half done.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: as for import_files.
             OSError: as for import_files.
         """
-        with claiming.workroom(directory) as room:
-            left = {claim.id: claim for claim in claiming.claims(client, directory, room)}
-            for entry in self._store.unarchived(client, directory, left):
-                yield self._archive(left.get(entry.claim.id, replace(entry.claim, workroom=room)), entry)
+        with claiming.workroom(folder.anchor) as room:
+            left = {claim.id: claim for claim in claiming.claims(client, folder, room)}
+            for entry in self._store.unarchived(client, folder.directory, left):
+                reached = replace(entry.claim, anchor=folder.anchor, workroom=room)
+                yield self._archive(left.get(entry.claim.id, reached), entry)
             yield from self._recover(left)
 
     def _recover(self, left: Mapping[str, Claim]) -> Iterator[Outcome]:
@@ -245,9 +247,11 @@ class Importer:
     def _source(self, claim: Claim, format_: Format) -> Source:
         return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits, language=self._language)
 
-    def _claim(self, client: str, directory: Path, name: str, room: Path) -> Claim | NotTaken:
+    def _claim(self, client: str, folder: Folder, name: str, room: Path) -> Claim | NotTaken:
         id_ = claiming.claim_id(self._clock.now(), self._clock.token())
-        return claiming.claim(Claim(id=id_, client=client, directory=directory, name=name, workroom=room))
+        return claiming.claim(
+            Claim(id=id_, client=client, directory=folder.directory, name=name, anchor=folder.anchor, workroom=room)
+        )
 
     def _import(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
         attempt = claiming.count_attempt(claim)

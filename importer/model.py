@@ -110,22 +110,28 @@ class Claim:
     Attributes:
         id: sortable by time, unique for ever; the ledger refuses it a second time.
         client: the queue the file belongs to.
-        directory: the client's upload directory.
+        directory: the client's upload directory, as the ledger and messages name it.
         name: the file's name as the sender chose it (bytes that are not UTF-8 are surrogate-escaped).
-        workroom: where the service works with the client's claims, by a path that stays with that directory while a
-            job lasts; None where its name has to do.
+        anchor: the upload directory, by a path that stays with it while a job lasts; None where its name has to do.
+        workroom: where the service works with the client's claims, likewise.
     """
 
     id: str
     client: str
     directory: Path
     name: str
+    anchor: Path | None = field(default=None, compare=False, repr=False)
     workroom: Path | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the upload directory is reached."""
+        return self.anchor or self.directory
 
     @property
     def work(self) -> Path:
         """The claim's own directory, on the same file system as the upload directory."""
-        return (self.workroom or self.directory / ".importing") / self.id
+        return (self.workroom or self.folder / ".importing") / self.id
 
     @property
     def original(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from importer.anchoring import anchored
+from importer.anchoring import Folder, anchored
 from importer.archiving import BAK
 from importer.database import imports
 from importer.engines import reading_engine
@@ -18,7 +18,7 @@ from importer.renaming import fsync_directory
 _FETCHED_ROWS = 1_000
 
 
-def purge(engine: Engine, client: str, directory: Path, retention: Retention, now: dt.datetime) -> Purged:
+def purge(engine: Engine, client: str, folder: Folder, retention: Retention, now: dt.datetime) -> Purged:
     """Remove from a directory's bak what has stayed there long enough.
 
     Raises:
@@ -26,9 +26,9 @@ def purge(engine: Engine, client: str, directory: Path, retention: Retention, no
         sqlalchemy.exc.SQLAlchemyError: the ledger cannot be read.
     """
     removed = {"archive": 0, "report": 0}
-    with suppress(FileNotFoundError, NotADirectoryError), anchored(directory / BAK) as bak:
+    with suppress(FileNotFoundError, NotADirectoryError), anchored(folder.anchor / BAK) as bak:
         there = {path.name for path in bak.iterdir()}
-        for kind, name in [*_old(engine, client, directory, retention, now)] if there else ():
+        for kind, name in [*_old(engine, client, folder.directory, retention, now)] if there else ():
             with suppress(FileNotFoundError):
                 if name in there and stat.S_ISREG((bak / name).lstat().st_mode):
                     (bak / name).unlink()

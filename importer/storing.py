@@ -401,15 +401,15 @@ class Store:
 
     def _names_of(self, connection: Connection, claims: Sequence[Claim], at: dt.datetime) -> dict[str, tuple[str, str]]:
         """Claim → its names in bak; the claims are of one client."""
-        client, directory = claims[0].client, claims[0].directory
+        client = claims[0].client
         # A mail may name a file that has left bak since, so its name is not given to another one.
         files = {shown_name(claim.name) for claim in claims}
         namesakes = and_(imports.c.client == client, imports.c.file.in_(files))
         promised = select(imports.c.archive, imports.c.report).where(
-            imports.c.directory == str(directory), or_(imports.c.archived_at.is_(None), namesakes)
+            imports.c.directory == str(claims[0].directory), or_(imports.c.archived_at.is_(None), namesakes)
         )
         taken = {name for row in connection.execute(promised) for name in row}
-        bak = os.fspath(directory / BAK)
+        bak = os.fspath(claims[0].folder / BAK)
 
         def is_taken(name: str) -> bool:
             return name in taken or os.path.lexists(f"{bak}/{name}")

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Engine, Table, select
 
 from importer import claiming
+from importer.anchoring import Folder
 from importer.archiving import BAK
 from importer.claiming import fingerprint
 from importer.database import imports, migrate, notices, user_table
@@ -116,6 +117,11 @@ def clock(*, now: dt.datetime = NOW, pause: Callable[[], None] = lambda: None, t
     return Clock(now=lambda: now, elapsed=lambda: 7.5, pause=pause, token=lambda: f"{tokens}{next(numbers)}")
 
 
+def by_name(directory: Path) -> Folder:
+    """A client's directory that is reached by its path, as nobody puts another one in its place."""
+    return Folder(directory=directory, anchor=directory)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A client's upload directory beside a database, and what a test asks of them."""
@@ -123,6 +129,11 @@ class Site:
     directory: Path
     engine: Engine
     format: Format
+
+    @property
+    def folder(self) -> Folder:
+        """The directory as the importer is given it."""
+        return by_name(self.directory)
 
     @property
     def bak(self) -> Path:
@@ -141,7 +152,7 @@ class Site:
 
     def claims(self) -> list[Claim]:
         """What was taken and is not finished, oldest first."""
-        return [*claiming.claims("acme", self.directory, self.directory / claiming.WORK_DIRECTORY)]
+        return [*claiming.claims("acme", self.folder, self.directory / claiming.WORK_DIRECTORY)]
 
     def importer(self, **how: Any) -> Importer:  # noqa: ANN401 - as clock
         """An importer whose clock stands still."""
@@ -150,11 +161,11 @@ class Site:
     def take(self, *names: str, **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
         """Import the files of these names."""
         uploads = [self.seen(name) for name in names]
-        return list(self.importer(**how).import_files("acme", self.directory, uploads))
+        return list(self.importer(**how).import_files("acme", self.folder, uploads))
 
     def recover(self, **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
         """Finish what was left."""
-        return list(self.importer(**how).recover("acme", self.directory))
+        return list(self.importer(**how).recover("acme", self.folder))
 
     def users(self) -> dict[str, dict[str, Any]]:
         """Key → user."""

@@ -1,5 +1,6 @@
-"""Directories of ours in a folder of the client's, who puts links in their places at any step of the work."""
+"""At any step of the work links or other directories come in the places of ours, or in that of the client's folder."""
 
+import datetime as dt
 import os
 import shutil
 import sys
@@ -14,11 +15,16 @@ from types import FrameType
 import pytest
 
 from importer import claiming
-from importer.anchoring import own_directory
+from importer.anchoring import Folder, anchored, opened_folder, own_directory
 from importer.archiving import BAK, ForBak, opened_bak, put_into_bak
 from importer.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY
-from importer.model import Claim
+from importer.forgetting import forget
+from importer.holding import Holder
+from importer.importing import MAX_ATTEMPTS
+from importer.model import Claim, Fingerprint, Retention
 from importer.reimporting import reimport
+from importer.renaming import rename_noreplace
+from tests.importing import NOW, Site, make_site
 
 Work = Callable[[Path], None]
 
@@ -27,11 +33,11 @@ NAME = "people.csv"
 ARCHIVE, REPORT = "people.20261122T101013Z.csv", "people.20261122T101013Z.failed.csv"
 DATA = b"unique_id\nU1\n"
 OURS = (WORK_DIRECTORY, QUARANTINE_DIRECTORY, BAK)
-STEPS = {
-    *("open", "mkdir", "rmdir", "rename", "replace", "unlink", "chmod", "chown", "fsync", "rename_noreplace"),
-    *("stat", "lstat", "fstat", "listdir", "scandir"),
-}
-"""Functions that go to the disk: between any two of them the client may come."""
+STEPS = (
+    *(open, os.open, os.mkdir, os.rmdir, os.rename, os.replace, os.unlink, os.chmod, os.chown, os.fsync),
+    *(os.stat, os.lstat, os.fstat, os.listdir, os.scandir),
+)
+"""Functions that go to the disk, as rename_noreplace does: between any two of them the client may come."""
 
 
 def new_claim(upload: Path, room: Path) -> Claim:
@@ -118,10 +124,11 @@ def interrupted(nth: int, act: Callable[[], None]) -> Iterator[None]:
     steps = count(1)
 
     def watch(frame: FrameType, event: str, called: object) -> None:
-        if event not in {"call", "c_call"}:
-            return
-        name = frame.f_code.co_name if event == "call" else getattr(called, "__name__", "")
-        if name in STEPS and next(steps) == nth:
+        if event == "c_call":
+            is_step = called in STEPS
+        else:
+            is_step = event == "call" and frame.f_code is rename_noreplace.__code__
+        if is_step and next(steps) == nth:
             sys.setprofile(None)
             act()
 
@@ -179,3 +186,168 @@ def test_what_a_client_has_put_into_a_quarantine_of_its_own_is_not_taken_for_a_f
     (place / "link.csv").symlink_to("/etc/passwd")
     os.mkfifo(place / "fifo.csv")
     assert claiming.set_aside(tmp_path) == []
+
+
+UPLOADS = {"a.csv": b"uid\nU1\n", "b.csv": b"uid\nU2\n"}
+FOREIGN = {"a.csv": b"uid\nF1\n", "b.csv": b"uid\nF2\n"}
+LATER = NOW + dt.timedelta(days=2)
+
+
+class Clients:
+    """The folders of two clients, of which `acme` is worked for, and what the service does in them."""
+
+    def __init__(self, site: Site, upload: Path) -> None:
+        self.site = site
+        self.importer = site.importer(tokens=f"{upload.name}-")
+        self.holder = Holder(site.engine)
+        self.acme, self.other, self.away = upload / "acme", upload / "other", upload.parent / f"{upload.name}-away"
+        self.swapped = False
+        for folder, files in ((self.acme, UPLOADS), (self.other, FOREIGN)):
+            folder.mkdir(parents=True)
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+        self.seen = [(name, claiming.fingerprint((self.acme / name).lstat())) for name in UPLOADS]
+        with claiming.workroom(self.other) as room, opened_bak(self.other):
+            (room / ID).mkdir(mode=0o700)
+            (room / ID / NAME).write_bytes(b"uid\nF3\n")
+        with own_directory(self.other, QUARANTINE_DIRECTORY), self.holder.holding("other", self.other):
+            pass
+
+    @contextmanager
+    def job(self) -> Iterator[Folder]:
+        """As the importing process does one."""
+        with opened_folder(self.acme) as folder, self.holder.holding("acme", folder.anchor):
+            yield folder
+
+    def import_(self, uploads: Sequence[tuple[str, Fingerprint]]) -> None:
+        with self.job() as folder:
+            list(self.importer.import_files("acme", folder, uploads))
+
+    def recover(self) -> None:
+        with self.job() as folder:
+            list(self.importer.recover("acme", folder))
+
+    def finish(self) -> None:
+        """What comes after a job that was cut short, once the folder is back."""
+        self.recover()
+        with anchored(self.acme) as folder:
+            retry(folder)
+        self.import_([each for each in self.seen if (self.acme / each[0]).exists()])
+        self.recover()
+
+    def imported(self) -> list[str]:
+        ledger = [entry for entry in self.site.ledger() if entry["directory"] == str(self.acme)]
+        return sorted(entry["file"] for entry in ledger if entry["status"] == "imported")
+
+
+def import_one(clients: Clients) -> None:
+    clients.import_(clients.seen[:1])
+
+
+def import_together(clients: Clients) -> None:
+    clients.import_(clients.seen)
+
+
+def give_one_back(clients: Clients) -> None:
+    ((name, seen), _) = clients.seen
+    clients.import_([(name, replace(seen, size=seen.size + 1))])
+
+
+def leave_claimed(clients: Clients) -> None:
+    with claiming.workroom(clients.acme) as room:
+        for number, name in enumerate(UPLOADS):
+            new = Claim(id=f"{clients.acme.parent.name}-{number}", client="acme", directory=clients.acme, name=name)
+            assert isinstance(claiming.claim(replace(new, workroom=room)), Claim)
+
+
+def use_up_attempts(clients: Clients) -> None:
+    leave_claimed(clients)
+    for work in (clients.acme / WORK_DIRECTORY).glob("[!.]*"):
+        (work / ".attempts").write_text(str(MAX_ATTEMPTS), encoding="ascii")
+
+
+def archive_elsewhere_too(clients: Clients) -> None:
+    """What lies in bak lies under the same names in the other client's."""
+    import_one(clients)
+    for path in (clients.acme / BAK).iterdir():
+        shutil.copy2(path, clients.other / BAK)
+
+
+def purge_all(clients: Clients) -> None:
+    at_once = Retention(archives=dt.timedelta(), reports=dt.timedelta())
+    with clients.job() as folder:
+        clients.site.importer(now=LATER).purge("acme", folder, at_once)
+
+
+def retry_all(clients: Clients) -> None:
+    with anchored(clients.acme) as folder:
+        retry(folder)
+
+
+def drop_one_again(clients: Clients) -> None:
+    with anchored(clients.acme) as folder:
+        reimport(folder, "a.csv")
+        (folder / "a.csv").unlink()
+
+
+def forget_one(clients: Clients) -> None:
+    with anchored(clients.acme) as folder:
+        forget(clients.site.engine, clients.site.format, "acme", folder, "U1", with_files=True)
+
+
+def put_a_link(clients: Clients) -> None:
+    clients.acme.rename(clients.away)
+    clients.acme.symlink_to(clients.other)
+    clients.swapped = True
+
+
+def exchange(clients: Clients) -> None:
+    clients.acme.rename(clients.away)
+    clients.other.rename(clients.acme)
+    clients.away.rename(clients.other)
+    clients.swapped = True
+
+
+def mend(clients: Clients) -> None:
+    """The folders are back in their places."""
+    if clients.acme.is_symlink():
+        clients.acme.unlink()
+        clients.away.rename(clients.acme)
+    elif clients.swapped:
+        exchange(clients)
+
+
+@pytest.mark.parametrize(
+    ("before", "work", "swap_folders"),
+    [
+        *(([], work, put_a_link) for work in (import_one, import_together, give_one_back)),
+        ([], import_together, exchange),
+        ([leave_claimed], Clients.recover, put_a_link),
+        ([use_up_attempts], Clients.recover, put_a_link),
+        ([use_up_attempts, Clients.recover], retry_all, put_a_link),
+        *(([archive_elsewhere_too], work, put_a_link) for work in (purge_all, drop_one_again, forget_one)),
+    ],
+)
+def test_at_no_step_another_folder_in_the_place_of_the_clients_is_worked_in(
+    tmp_path: Path,
+    before: Sequence[Callable[[Clients], None]],
+    work: Callable[[Clients], None],
+    swap_folders: Callable[[Clients], None],
+) -> None:
+    site = make_site(tmp_path)
+    for nth in count(1):
+        clients = Clients(site, tmp_path / f"upload-{nth}")
+        for prepare in before:
+            prepare(clients)
+        others = contents(clients.other)
+        with suppress(OSError), interrupted(nth, partial(swap_folders, clients)):
+            work(clients)
+        was_swapped = clients.swapped
+        mend(clients)
+        assert contents(clients.other) == others, f"step {nth}"
+        clients.finish()
+        assert clients.imported() == [*UPLOADS], f"step {nth}"
+        assert site.users().keys() <= {"U1", "U2"}, f"step {nth}"
+        if not was_swapped:
+            break
+    assert nth > 4

@@ -17,7 +17,7 @@ import pytest
 from importer import claiming
 from importer.claiming import ChangedWhileTakenError, Copied
 from importer.model import Claim, FileRefused, Fingerprint, NotTaken, NotTakenWhy
-from tests.importing import NOW, mounted
+from tests.importing import NOW, by_name, mounted
 from tests.rights import DEVICES, make_device
 
 DATA = b"uid\nU1\n"
@@ -49,7 +49,7 @@ def taken(upload: Path, name: str = "people.csv", data: bytes = DATA) -> tuple[C
 
 def left(upload: Path) -> list[Claim]:
     with claiming.workroom(upload) as room:
-        return list(claiming.claims("acme", upload, room))
+        return list(claiming.claims("acme", by_name(upload), room))
 
 
 def copied(claimed: Claim, seen: Fingerprint, max_bytes: int = 100) -> Copied:

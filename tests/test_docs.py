@@ -37,7 +37,7 @@ def test_every_table_and_every_column_says_what_it_means() -> None:
 def test_the_queries_of_the_documentation_are_answered(tmp_path: Path, database_url: str) -> None:
     site = make_site(tmp_path, load_format(None), database_url)
     site.drop("students.csv", "unique_id,login_source,email\nA1001,OPSCOM,\nA1002,OPSCOM,x\n")
-    assert [*site.importer().import_files("default", site.directory, [site.seen("students.csv")])]
+    assert [*site.importer().import_files("default", site.folder, [site.seen("students.csv")])]
     queries = re.findall(r"```sql\n(.*?)```", TABLES.read_text(encoding="utf-8"), re.DOTALL)
     assert len(queries) == 3
     with site.engine.begin() as connection:

@@ -28,7 +28,7 @@ from importer.model import (
     Superseded,
 )
 from importer.together import read_together
-from tests.importing import LIMITS, NOW, PEOPLE, Site, accepted, examined, make_site
+from tests.importing import LIMITS, NOW, PEOPLE, Site, accepted, by_name, examined, make_site
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_file_that_the_database_refuses_takes_no_other_along_and_is_set_aside_
     outcomes: list[Outcome] = []
     uploads = [site.seen(name) for name in names]
     with pytest.raises(IntegrityError):
-        outcomes.extend(site.importer().import_files("acme", site.directory, uploads))
+        outcomes.extend(site.importer().import_files("acme", site.folder, uploads))
     assert list(site.users()) == ["U1", "U2", "U5"]
     assert [entry["file"] for entry in site.ledger()] == ["a.csv", "b.csv", "d.csv"]
     assert len(site.archived()) == 3
@@ -180,7 +180,7 @@ def test_a_file_that_vanishes_or_whose_name_is_taken_meanwhile_does_not_disturb_
         append(claim.original)
         site.drop("b.csv", "uid\nU7\n")
 
-    outcomes = list(site.importer(pause=write).import_files("acme", site.directory, uploads))
+    outcomes = list(site.importer(pause=write).import_files("acme", site.folder, uploads))
     assert [type(outcome) for outcome in outcomes] == [NotTaken, Superseded, Imported, Archived, Archived]
     assert list(site.users()) == ["U3"]
     assert site.left() == [".importing", "b.csv"]
@@ -239,7 +239,7 @@ def imported(site: Site, *rounds: list[str], together: bool) -> tuple[list[Any],
             (directory / name).write_text(content)
         uploads = [(name, fingerprint(os.lstat(directory / name))) for name in names]
         for group in [uploads] if together else [[upload] for upload in uploads]:
-            done += importer.import_files(client, directory, group)
+            done += importer.import_files(client, by_name(directory), group)
         with site.engine.begin() as connection:
             connection.execute(text("UPDATE users SET city = 'Ely' WHERE client = :client"), {"client": client})
     claims = {each.claim.id: each.claim.name for each in done if isinstance(each, Imported)}

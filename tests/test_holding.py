@@ -42,8 +42,8 @@ class Node:
         """Finish what was left, then import these files."""
         done: list[Outcome] = []
         with self.holder.holding("acme", site.directory):
-            done += self.importer.recover("acme", site.directory)
-            done += self.importer.import_files("acme", site.directory, [site.seen(name) for name in names])
+            done += self.importer.recover("acme", site.folder)
+            done += self.importer.import_files("acme", site.folder, [site.seen(name) for name in names])
         return done
 
 
@@ -156,7 +156,7 @@ def test_who_has_lost_the_connection_writes_nothing_more_and_moves_no_file_at_th
     with one.holder.holding("acme", site.directory):
         assert ask(site.engine, END_NODES)
         with pytest.raises(OperationalError, match="lock was lost") as lost:
-            list(one.importer.recover("acme", site.directory))
+            list(one.importer.recover("acme", site.folder))
         assert is_outage(lost.value)
         with pytest.raises(HeldElsewhereError):
             two.work(site)

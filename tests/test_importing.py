@@ -31,7 +31,7 @@ from importer.model import (
 from importer.reading import Limits
 from importer.reasons import refusal
 from importer.storing import Store
-from tests.importing import LIMITS, NOW, Site, clock, make_site, report_rows
+from tests.importing import LIMITS, NOW, Site, by_name, clock, make_site, report_rows
 
 STAMP = "20261122T101013Z"
 
@@ -98,7 +98,7 @@ def test_a_name_that_is_not_utf_8_is_imported(site: Site) -> None:
 def test_a_file_that_is_gone_is_not_taken(site: Site) -> None:
     seen = site.seen(site.drop("people.csv", "uid\n").name)
     (site.directory / "people.csv").unlink()
-    assert list(site.importer().import_files("acme", site.directory, [seen])) == [
+    assert list(site.importer().import_files("acme", site.folder, [seen])) == [
         NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
     ]
 
@@ -121,7 +121,7 @@ def test_a_file_that_is_too_large_goes_to_bak_unread(site: Site) -> None:
     site.drop("people.csv", "uid\nU1\n")
     limits = Limits(max_bytes=3, max_expanded_bytes=3)
     importer = Importer(site.engine, site.format, limits, clock())
-    refused, _ = importer.import_files("acme", site.directory, [site.seen("people.csv")])
+    refused, _ = importer.import_files("acme", site.folder, [site.seen("people.csv")])
     assert isinstance(refused, Refused)
     assert (refused.refusal.code, refused.sha256) == ("file_too_large", "")
     assert site.archived() == {f"people.{STAMP}.csv": b"uid\nU1\n"}
@@ -171,7 +171,7 @@ def test_a_file_that_was_replaced_before_it_was_taken_is_given_back(site: Site) 
     old = site.seen("people.csv")
     (site.directory / "other").write_bytes(b"uid\nU2\n")
     (site.directory / "other").rename(site.directory / "people.csv")
-    (returned,) = site.importer().import_files("acme", site.directory, [old])
+    (returned,) = site.importer().import_files("acme", site.folder, [old])
     assert isinstance(returned, Returned)
     assert site.left() == [".importing", "people.csv"]
 
@@ -317,7 +317,7 @@ def test_an_outage_of_the_database_costs_no_attempt(site: Site) -> None:
 
 def test_an_outage_after_the_commit_leaves_the_file_and_its_report_on_their_way_to_bak(site: Site) -> None:
     site.drop("people.csv", "uid,email\nU1,a@b.ca\nU2,x\n")
-    outcomes = site.importer().import_files("acme", site.directory, [site.seen("people.csv")])
+    outcomes = site.importer().import_files("acme", site.folder, [site.seen("people.csv")])
     assert isinstance(next(outcomes), Imported)
     with site.engine.begin() as connection:
         connection.execute(text("ALTER TABLE imports RENAME TO gone"))
@@ -344,7 +344,7 @@ def test_a_work_directory_that_outlived_its_archive_is_removed(site: Site) -> No
     site.drop("people.csv", "uid\nU1\n")
     imported, _ = site.take("people.csv")
     assert isinstance(imported, Imported)
-    left = replace(imported.claim, workroom=None)
+    left = replace(imported.claim, anchor=None, workroom=None)
     left.work.mkdir()
     left.original.write_bytes(b"uid\nU1\n")
     assert site.recover() == []
@@ -357,7 +357,7 @@ def test_other_clients_are_not_recovered(site: Site, tmp_path: Path) -> None:
     site.take("people.csv")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    assert list(site.importer().recover("other", elsewhere)) == []
+    assert list(site.importer().recover("other", by_name(elsewhere))) == []
 
 
 def test_an_import_that_was_refused_before_a_crash_is_archived(site: Site) -> None:
@@ -379,7 +379,7 @@ def test_an_importer_skips_or_writes_rows_that_repeat_what_the_file_said(
     for tokens in "ab":
         site.drop("people.csv", "uid,city\nU1,Hull\n")
         importer = Importer(site.engine, site.format, LIMITS, clock(tokens=tokens), skips_unchanged=skips_unchanged)
-        assert len([*importer.import_files("acme", site.directory, [site.seen("people.csv")])]) == 2
+        assert len([*importer.import_files("acme", site.folder, [site.seen("people.csv")])]) == 2
         if tokens == "a":
             with site.engine.begin() as connection:
                 connection.execute(text("UPDATE users SET city = 'Ottawa'"))
@@ -396,5 +396,5 @@ def test_success_is_told_to_whom_it_concerns_and_failure_to_the_sender(site: Sit
     }
     for name, content in contents.items():
         site.drop(name, content)
-    assert [*importer.import_files("acme", site.directory, [site.seen(name) for name in contents])]
+    assert [*importer.import_files("acme", site.folder, [site.seen(name) for name in contents])]
     assert sorted(site.notices()) == [("imported", "client"), *[("imported", "success")] * 3]

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from importer.database import imports
 from importer.model import Purged, Retention
 from importer.purging import purge
-from tests.importing import NOW, Site, make_site
+from tests.importing import NOW, Site, by_name, make_site
 
 DAY = dt.timedelta(days=1)
 MIXED = "uid,user_name\nU1,ana\nmuch too long,bo\n"
@@ -26,7 +26,7 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 
 
 def purged(site: Site, retention: Retention, *, days: float) -> tuple[int, int]:
-    done = purge(site.engine, "acme", site.directory, retention, NOW + days * DAY)
+    done = purge(site.engine, "acme", site.folder, retention, NOW + days * DAY)
     assert done == Purged(client="acme", archives=done.archives, reports=done.reports)
     return done.archives, done.reports
 
@@ -65,13 +65,13 @@ def test_only_what_the_ledger_has_archived_leaves(site: Site) -> None:
 
 def test_another_clients_and_another_directorys_files_stay(site: Site, tmp_path: Path) -> None:
     retention = Retention(archives=DAY, reports=DAY)
-    assert purge(site.engine, "other", site.directory, retention, NOW + 9 * DAY).archives == 0
+    assert purge(site.engine, "other", site.folder, retention, NOW + 9 * DAY).archives == 0
     other = tmp_path / "other"
     other.mkdir()
     (other / "bak").mkdir()
     for path in site.bak.iterdir():
         (other / "bak" / path.name).write_bytes(b"x")
-    assert purge(site.engine, "acme", other, retention, NOW + 9 * DAY).archives == 0
+    assert purge(site.engine, "acme", by_name(other), retention, NOW + 9 * DAY).archives == 0
     assert len([*(other / "bak").iterdir()]) == 2
 
 

@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, assert_never, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from importer.anchoring import Folder, opened_folder
 from importer.database import UnusableDatabaseError
 from importer.engines import is_outage, what_failed
 from importer.format import Format
@@ -388,22 +390,29 @@ def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
         case Prepare():
             _prepare(importer, tools.format)
         case ImportFiles():
-            with tools.holder.holding(job.client, job.directory) as is_new:
+            with _held(tools, job) as (folder, is_new):
                 if is_new:  # the connection was replaced, and another node may have begun something meanwhile
-                    yield from importer.recover(job.client, job.directory)
-                yield from importer.import_files(job.client, job.directory, job.uploads)
+                    yield from importer.recover(job.client, folder)
+                yield from importer.import_files(job.client, folder, job.uploads)
         case Recover():
-            with tools.holder.holding(job.client, job.directory):
-                yield from importer.recover(job.client, job.directory)
+            with _held(tools, job) as (folder, _):
+                yield from importer.recover(job.client, folder)
         case Tell():
             importer.tell(job.notice, once=job.once)
         case Purge():
-            with tools.holder.holding(job.client, job.directory) as is_new:
+            with _held(tools, job) as (folder, is_new):
                 if is_new:  # see above
-                    yield from importer.recover(job.client, job.directory)
-                yield importer.purge(job.client, job.directory, tools.retention)
+                    yield from importer.recover(job.client, folder)
+                yield importer.purge(job.client, folder, tools.retention)
         case _:
             assert_never(job)
+
+
+@contextmanager
+def _held(tools: _Tools, job: ImportFiles | Recover | Purge) -> Iterator[tuple[Folder, bool]]:
+    """The client's directory, opened once for the whole job, and whether it is newly held; see `Holder.holding`."""
+    with opened_folder(job.directory) as folder, tools.holder.holding(job.client, folder.anchor) as is_new:
+        yield folder, is_new
 
 
 def _prepare(importer: "Importer", format_: Format) -> None:

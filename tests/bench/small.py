@@ -88,11 +88,13 @@ def main() -> None:
 
 
 def _import(importer: "Importer", upload: Path, names: list[str]) -> None:
-    from importer.claiming import fingerprint  # noqa: PLC0415 - as above
+    from importer.anchoring import opened_folder  # noqa: PLC0415 - as above
+    from importer.claiming import fingerprint  # noqa: PLC0415
 
     uploads = [(name, fingerprint((upload / name).lstat())) for name in names]
-    for _ in importer.import_files(CLIENT, upload, uploads):
-        pass
+    with opened_folder(upload) as folder:
+        for _ in importer.import_files(CLIENT, folder, uploads):
+            pass
 
 
 if __name__ == "__main__":

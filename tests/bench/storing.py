@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
+from importer.anchoring import opened_folder
 from importer.claiming import fingerprint
 from importer.engines import make_engine
 from importer.format_file import load_format
@@ -36,7 +37,8 @@ def main(url: str, directory: Path, file: Path, result: Path) -> None:
     importer.prepare()
     upload = Path(shutil.copy(file, directory / "users.csv"))
     start = perf_counter()
-    outcomes = [*importer.import_files(CLIENT, directory, [(upload.name, fingerprint(upload.lstat()))])]
+    with opened_folder(directory) as folder:
+        outcomes = [*importer.import_files(CLIENT, folder, [(upload.name, fingerprint(upload.lstat()))])]
     seconds = perf_counter() - start
     (counts,) = (asdict(outcome.counts) for outcome in outcomes if isinstance(outcome, Imported))
     result.write_text(json.dumps({"seconds": seconds, **counts}))

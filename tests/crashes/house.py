@@ -171,7 +171,7 @@ def _import(house: House, uploads: list[tuple[str, Fingerprint]]) -> None:
     """After an outage it goes on as `watcher.imports` has it do."""
     site = house.site()
     importer = house.importer(site, "c")
-    if _ends_in_outage(lambda: list(importer.import_files(_CLIENT, site.directory, uploads))):
+    if _ends_in_outage(lambda: list(importer.import_files(_CLIENT, site.folder, uploads))):
         # strace counts the calls of each thread, so each of those that wait for the disk may fail once.
         all(_ends_in_outage(lambda: _recover(site, importer)) for _ in range(_MOST_OUTAGES))
     site.engine.dispose()
@@ -199,7 +199,7 @@ def finish(house: House) -> list[str]:
     importer = house.importer(site, "r")
     _recover(site, importer)
     uploads = [site.seen(name) for name in house.story.uploads if (site.directory / name).exists()]
-    list(importer.import_files(_CLIENT, site.directory, uploads))
+    list(importer.import_files(_CLIENT, site.folder, uploads))
     _recover(site, importer)
     asyncio.run(_deliver(house, site.engine, LATER))
     found = [*_wrong(site, house.story), *_wrong_mails(site.engine, house.story)]
@@ -221,7 +221,7 @@ def _recover(site: Site, importer: Importer) -> list[Outcome]:
     """As long as there is something to finish: a name in bak that was taken meanwhile needs another look."""
     done: list[Outcome] = []
     for _ in range(4):
-        found = list(importer.recover(_CLIENT, site.directory))
+        found = list(importer.recover(_CLIENT, site.folder))
         if not found:
             break
         done += found

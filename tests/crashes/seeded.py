@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, update
 
 from importer import claiming
+from importer.anchoring import Folder
 from importer.archiving import ForBak
 from importer.claiming import Copied
 from importer.database import mails
@@ -75,12 +76,12 @@ class _FinishesNothing(Importer):
 class _RetriesBlindly(Importer):
     """Takes what it does not know the end of for a new file, without asking the ledger."""
 
-    def recover(self, client: str, directory: Path) -> Iterator[Outcome]:
-        for claim in [*claiming.claims(client, directory, directory / claiming.WORK_DIRECTORY)]:
+    def recover(self, client: str, folder: Folder) -> Iterator[Outcome]:
+        for claim in [*claiming.claims(client, folder, folder.anchor / claiming.WORK_DIRECTORY)]:
             claiming.give_back(claim)
-            seen = claiming.fingerprint((directory / claim.name).lstat())
-            yield from self.import_files(client, directory, [(claim.name, seen)])
-        yield from super().recover(client, directory)
+            seen = claiming.fingerprint((folder.anchor / claim.name).lstat())
+            yield from self.import_files(client, folder, [(claim.name, seen)])
+        yield from super().recover(client, folder)
 
 
 class _ChecksNoUniqueness(Importer):

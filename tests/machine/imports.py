@@ -22,7 +22,7 @@ from importer.database import imports, notices, user_table
 from importer.engines import is_outage
 from importer.importing import MAX_ATTEMPTS, Importer
 from importer.model import Unarchived
-from tests.importing import LIMITS, PEOPLE
+from tests.importing import LIMITS, PEOPLE, by_name
 from tests.machine.fates import Crash, Fate, Fault, Kind
 from tests.machine.files import CONTENTS, DROPS, NAMES, corrected, reported_rows
 from tests.machine.model import NOBODY, Judged, Users, judge, quarantined
@@ -198,7 +198,7 @@ class Imports(RuleBasedStateMachine):
             while client.waiting:
                 handed = [*client.waiting.values()][:size]
                 uploads = [(file.name, fingerprint(os.lstat(client.directory / file.name))) for file in handed]
-                done = list(self.importer.import_files(client.name, client.directory, uploads))
+                done = list(self.importer.import_files(client.name, by_name(client.directory), uploads))
                 client.needs_recovery |= any(isinstance(outcome, Unarchived) for outcome in done)
                 self._take(client, handed)
         except Crash:
@@ -221,7 +221,7 @@ class Imports(RuleBasedStateMachine):
 
     def _recover(self, client: Client) -> None:
         if client.needs_recovery:
-            done = list(self.importer.recover(client.name, client.directory))
+            done = list(self.importer.recover(client.name, by_name(client.directory)))
             client.needs_recovery = any(isinstance(outcome, Unarchived) for outcome in done)
 
     def _take(self, client: Client, handed: list[File]) -> None:
