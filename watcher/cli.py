@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -423,16 +423,17 @@ def retry(*, file: str, client: str) -> None:
     from importer.claiming import set_aside  # noqa: PLC0415
 
     loaded, _ = _loaded()
-    directory = _directory_of(loaded, client)
-    lying = [each for each in set_aside(directory) if file in {each.name, each.claim_id}]
-    if not lying:
-        _fail(f"there is no {shown_name(file)} in quarantine", SOME_FAILED)
-    if len(lying) > 1:
-        _fail("several files in quarantine have this name; give one of " + ", ".join(e.claim_id for e in lying), USAGE)
-    try:
-        put_back(lying[0], directory)
-    except FileExistsError:
-        _fail(f"a newer {shown_name(lying[0].name)} waits to be imported; try again later", SOME_FAILED)
+    with _opened_directory_of(loaded, client) as directory:
+        lying = [each for each in set_aside(directory) if file in {each.name, each.claim_id}]
+        if not lying:
+            _fail(f"there is no {shown_name(file)} in quarantine", SOME_FAILED)
+        if len(lying) > 1:
+            ids = ", ".join(each.claim_id for each in lying)
+            _fail(f"several files in quarantine have this name; give one of {ids}", USAGE)
+        try:
+            put_back(lying[0], directory)
+        except FileExistsError:
+            _fail(f"a newer {shown_name(lying[0].name)} waits to be imported; try again later", SOME_FAILED)
     click.echo(f"{shown_name(lying[0].name)} lies in the upload directory again")
 
 
@@ -447,12 +448,13 @@ def reimport(*, file: str, client: str) -> None:
     from importer.reimporting import reimport as drop_again  # noqa: PLC0415 - see history
 
     loaded, _ = _loaded()
-    try:
-        archived, name = drop_again(_directory_of(loaded, client), file)
-    except FileNotFoundError:
-        _fail(f"there is no {shown_name(file)} in bak", SOME_FAILED)
-    except FileExistsError:
-        _fail(f"an upload of the name of {shown_name(file)} waits; try again when it is imported", SOME_FAILED)
+    with _opened_directory_of(loaded, client) as directory:
+        try:
+            archived, name = drop_again(directory, file)
+        except FileNotFoundError:
+            _fail(f"there is no {shown_name(file)} in bak", SOME_FAILED)
+        except FileExistsError:
+            _fail(f"an upload of the name of {shown_name(file)} waits; try again when it is imported", SOME_FAILED)
     click.echo(f"{shown_name(archived)} lies in the upload directory again, as {shown_name(name)}")
 
 
@@ -492,8 +494,7 @@ def forget(*, key: str, client: str, files: bool) -> None:
     from importer.forgetting import forget as remove  # noqa: PLC0415 - see history
 
     loaded, format_ = _loaded()
-    directory = _directory_of(loaded, client)
-    with _engine(loaded, format_) as engine:
+    with _opened_directory_of(loaded, client) as directory, _engine(loaded, format_) as engine:
         found = remove(engine, format_, client, directory, key, with_files=files)
     if found.is_nothing:
         _fail("nobody is known by that key", SOME_FAILED)
@@ -602,6 +603,20 @@ def _directory_of(settings: Settings, client: str) -> Path:
     if directory is None:
         _fail(f"no folder of the upload directory is the client {shown_name(client)}", USAGE)
     return directory
+
+
+@contextmanager
+def _opened_directory_of(settings: Settings, client: str) -> Iterator[Path]:
+    """The same by a path that stays with it; only the upload directory itself may be a link, of the administrator's."""
+    from importer.anchoring import anchored  # noqa: PLC0415 - see check
+
+    directory = _directory_of(settings, client)
+    with ExitStack() as stack:
+        try:
+            anchor = stack.enter_context(anchored(directory if settings.client_folders else directory.resolve()))
+        except OSError as error:
+            _fail(f"{directory} cannot be opened: {error.strerror}", USAGE)
+        yield anchor
 
 
 @contextmanager
