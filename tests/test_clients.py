@@ -101,6 +101,22 @@ async def test_a_folder_that_is_replaced_by_a_link_is_served_no_more(desk: Desk)
     assert desk.alerts.is_open(AlertKind.CLIENT_FOLDERS)
 
 
+async def test_a_directory_that_was_moved_is_served_where_it_is_now(desk: Desk, tmp_path: Path) -> None:
+    """The administrator may move it and leave a link; what is served is where that leads to."""
+
+    def whole() -> Found:
+        return Found(clients={"default": desk.directory.resolve()})
+
+    clients = Clients(find=whole, serve=desk.serve, alerts=desk.alerts, elapsed=lambda: 0.0)
+    await clients.look()
+    desk.directory.rename(tmp_path / "away")
+    desk.directory.symlink_to(tmp_path / "away")
+    await clients.look()
+    await clients.look()
+    assert desk.served == ["default"] * 2
+    assert clients.snapshot()[0].directory == str(tmp_path / "away")
+
+
 async def test_where_every_folder_is_gone_the_directory_is_taken_for_one_that_is_not_mounted(desk: Desk) -> None:
     desk.make("acme")
     await desk.look()

@@ -14,7 +14,7 @@ import pytest
 from importer.locking import is_in_locks
 from importer.model import NotTakenWhy
 from tests.rights import DEVICES, make_device, mode, obeying_file_modes
-from watcher.evidence import look_at
+from watcher.evidence import look_at, look_at_all
 from watcher.model import Sighting
 
 CONTENT = b"unique_id\nU1\n"
@@ -207,3 +207,16 @@ def test_the_kernel_s_list_tells_write_locks_by_device_and_inode(
 def test_in_a_directory_that_may_not_be_searched_no_file_is_called_unreadable(file: Path) -> None:
     with mode(file.parent, 0), obeying_file_modes():
         assert look_at(file.parent, file.name) is NotTakenWhy.GONE
+
+
+def test_files_of_a_directory_are_looked_at_together(file: Path) -> None:
+    assert look_at_all(file.parent, [file.name, "b.csv"]) == [
+        (file.name, look_at(file.parent, file.name)),
+        ("b.csv", NotTakenWhy.GONE),
+    ]
+
+
+def test_behind_a_link_in_the_place_of_the_directory_there_is_nothing(file: Path) -> None:
+    link = file.parent / "link"
+    link.symlink_to(file.parent)
+    assert look_at_all(link, [file.name]) == [(file.name, NotTakenWhy.GONE)]

@@ -140,13 +140,34 @@ async def test_a_burst_marks_every_file_and_wakes_the_loop_a_few_times(upload: P
 
 
 async def test_a_directory_behind_a_link_is_watched(tmp_path: Path, upload: Path) -> None:
-    (tmp_path / "link").symlink_to(upload)
-    watching = Watching(tmp_path / "link")
+    (tmp_path / "link").symlink_to(tmp_path)
+    watching = Watching(tmp_path / "link" / upload.name)
     watching.watch.start()
     (upload / "a.csv").touch()
     await watching.until(lambda marks: "a.csv" in marks.names)
     assert watching.watch.fault() is None
     await watching.watch.stop()
+
+
+def move_and_link(directory: Path, other: Path) -> None:
+    directory.rename(directory.with_name("away"))
+    directory.symlink_to(other)
+
+
+async def test_a_link_in_the_place_of_the_directory_is_not_followed(
+    watching: Watching, tmp_path: Path, upload: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    before = other.stat()
+    move_and_link(upload, other)
+    assert watching.watch.fault() == Faulted("it is no directory any more", is_told=True)
+    with pytest.raises(NotADirectoryError):
+        watching.watch.send_canary()
+    await watching.watch.stop()
+    with pytest.raises(NotADirectoryError):
+        watching.watch.start()
+    assert other.stat().st_mtime_ns == before.st_mtime_ns
 
 
 async def test_a_missing_directory_cannot_be_watched(tmp_path: Path) -> None:

@@ -74,6 +74,13 @@ def test_a_scan_does_not_go_into_directories_or_follow_links(tmp_path: Path) -> 
     assert found.odd == ("link",)
 
 
+def test_a_link_in_the_place_of_the_directory_is_not_scanned(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    with pytest.raises(NotADirectoryError):
+        scan(tmp_path / "link")
+
+
 def test_a_name_that_is_not_utf_8_is_found_and_leads_to_the_file(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/\xff\n.csv"
     os.close(os.open(raw, os.O_CREAT | os.O_WRONLY, 0o600))

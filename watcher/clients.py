@@ -25,6 +25,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class _Served:
     intake: Intake
+    directory: Path
     ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end(self) -> None:
@@ -136,17 +137,22 @@ class Clients:
             self._served[client].intake.release(names)
 
     async def look(self) -> list[_Served]:
-        """Begin to serve the clients that have come, and end with those that are gone; returns the former."""
+        """Begin to serve the clients that have come, and end with those that are gone; returns the former.
+
+        One whose directory is another than before, as the administrator moved it and left a link, goes and comes.
+        """
         found = await self._found()
         if found is None:
             return []
         self.shared = found.shared
-        for client in self._served.keys() - found.clients.keys():
+        gone = [client for client, each in self._served.items() if found.clients.get(client) != each.directory]
+        for client in gone:
             self._end(client)
         new = found.clients.keys() - self._served.keys()
         for client in sorted(new):
-            log.info("client_found", client=client, directory=str(found.clients[client]))
-            self._served[client] = _Served(self._serve(client, found.clients[client]))
+            directory = found.clients[client]
+            log.info("client_found", client=client, directory=str(directory))
+            self._served[client] = _Served(self._serve(client, directory), directory)
         return [self._served[client] for client in sorted(new)]
 
     async def _found(self) -> Found | None:

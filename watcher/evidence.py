@@ -2,8 +2,10 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from importer.anchoring import anchored
 from importer.claiming import fingerprint, is_plain
 from importer.locking import is_being_written, seems_being_written
 from importer.model import NotTakenWhy
@@ -13,7 +15,17 @@ _REPLACED = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR}
 """What open(2) says of a link, a socket or a device that has taken the file's name meanwhile."""
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES}
-"""What lstat(2) says of a file that has gone, or whose directory has, or may not be searched."""
+"""What lstat(2) says of a file that has gone, or whose directory has, or may not be searched; and of a directory that
+has gone or become a link open(2)."""
+
+
+def look_at_all(directory: Path, names: Sequence[str]) -> list[tuple[str, Sighting | NotTakenWhy]]:
+    """One look at each of some files of a client's directory, which is opened once, and not where it is a link now."""
+    try:
+        with anchored(directory) as anchor:
+            return [(name, look_at(anchor, name)) for name in names]
+    except OSError as error:
+        return [(name, _missed(error)) for name in names]
 
 
 def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
@@ -27,7 +39,7 @@ def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     try:
         status = path.lstat()
     except OSError as error:
-        return NotTakenWhy.GONE if error.errno in _NOT_THERE else NotTakenWhy.UNREADABLE
+        return _missed(error)
     try:
         if not is_plain(status):
             return NotTakenWhy.NOT_A_PLAIN_FILE
@@ -37,6 +49,10 @@ def look_at(directory: Path, name: str) -> Sighting | NotTakenWhy:
     except OSError as error:
         return NotTakenWhy.NOT_A_PLAIN_FILE if error.errno in _REPLACED else NotTakenWhy.UNREADABLE
     return Sighting(name=name, content=fingerprint(status), changed_ns=status.st_ctime_ns, is_locked=is_locked)
+
+
+def _missed(error: OSError) -> NotTakenWhy:
+    return NotTakenWhy.GONE if error.errno in _NOT_THERE else NotTakenWhy.UNREADABLE
 
 
 def _is_locked(path: Path, status: os.stat_result) -> bool | None:

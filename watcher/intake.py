@@ -5,7 +5,7 @@ until it is given back (`release`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,7 +20,7 @@ from importer.model import Fingerprint, NotTakenWhy, shown_name
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.batching import next_tick, oldest_first, seconds_to_tick
-from watcher.evidence import look_at
+from watcher.evidence import look_at_all
 from watcher.gauging import IMPORTING, Gauges, gauges
 from watcher.model import ServerVerdict, Sighting, Upload
 from watcher.observing import Observers
@@ -349,13 +349,10 @@ class Intake:
         for first in range(0, len(wanted), LOOKS_AT_ONCE):
             self.got_on = self._elapsed()
             some = [name for name in wanted[first : first + LOOKS_AT_ONCE] if name not in self._handed_on]
-            for name, seen in await asyncio.to_thread(self._looks, some):
+            for name, seen in await asyncio.to_thread(look_at_all, self._directory, some):
                 self._see(name, seen, there)
         self._tell_astray()
         self._tell_unreadable(self._refused(NotTakenWhy.UNREADABLE))
-
-    def _looks(self, names: Sequence[str]) -> list[tuple[str, Sighting | NotTakenWhy]]:
-        return [(name, look_at(self._directory, name)) for name in names]
 
     def _names(self, more: Iterable[str]) -> AbstractSet[str]:
         """All that may be meant by a name in the server's log; nothing where none is read."""

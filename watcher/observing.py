@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from watchdog.events import (
 from watchdog.observers.api import ObservedWatch
 from watchdog.observers.inotify import InotifyObserver
 
+from importer.anchoring import anchored
 from watcher.supervision import Faulted
 
 MOST_MARKS = 50_000
@@ -199,7 +201,7 @@ class DirectoryWatch:
     """A watch on one directory.
 
     Args:
-        directory: what to watch; links are resolved, because watchdog is deaf on them.
+        directory: what to watch, no link; links on the way are resolved, because watchdog is deaf on them.
         changed: called in the event loop when there is something to drain.
         told: called in the event loop when a canary was heard, or events were lost.
         observers: shared with the watches on other directories.
@@ -224,13 +226,12 @@ class DirectoryWatch:
         """Begin to watch.
 
         Raises:
-            OSError: the directory is missing, may not be read, or the inotify limits are used up.
+            OSError: the directory is missing, a link, may not be read, or the inotify limits are used up.
             RuntimeError: there can be no more threads.
         """
-        real = self._directory.resolve(strict=True)
-        self._identity = _identity(real)
-        with os.scandir(real):  # watchdog passes over EACCES in silence
-            pass
+        with anchored(self._directory) as anchor:  # watchdog passes over EACCES in silence
+            self._identity = _identity(anchor.stat())
+            real = self._directory.resolve(strict=True)
         self._has_overflowed = False
         self._watch = self._observers.join(self._marker, real, self._left)
         _OVERFLOWS.addHandler(self._overflows)
@@ -249,10 +250,13 @@ class DirectoryWatch:
             return None
         observer, watch = self._watch
         try:
-            if _identity(self._directory.resolve(strict=True)) != self._identity:
-                return Faulted("the directory is another one than before")
+            status = self._directory.lstat()
         except OSError as error:
             return Faulted(error.strerror or type(error).__name__, is_told=True)
+        if not stat.S_ISDIR(status.st_mode):
+            return Faulted("it is no directory any more", is_told=True)
+        if _identity(status) != self._identity:
+            return Faulted("the directory is another one than before")
         if not observer.is_alive() or not all(each.is_alive() for each in observer.emitters if each.watch is watch):
             return Faulted("one of its threads has ended")
         return Faulted("there were more events than the kernel keeps") if self._has_overflowed else None
@@ -266,9 +270,10 @@ class DirectoryWatch:
         self._has_heard = False
         name = f"{CANARY}{secrets.token_hex(8)}"
         self._marker.canary = name
-        path = self._directory / name
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        path.unlink()
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with anchored(self._directory) as anchor:
+            os.close(os.open(anchor / name, flags, 0o600))
+            (anchor / name).unlink()
 
     def has_heard(self) -> bool:
         """Whether the last canary was heard; told once."""
@@ -296,6 +301,5 @@ def _name(path: bytes | str) -> str:
     return os.path.basename(os.fsdecode(path))  # noqa: PTH119 - a Path costs as much as the rest of a mark
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from importer.anchoring import anchored
 from importer.archiving import BAK
 
 IMPORTED_SUFFIXES = (".csv", ".txt", ".csv.gz")
@@ -40,19 +41,19 @@ def is_candidate(name: str) -> bool:
 
 
 def scan(directory: Path) -> Scan:
-    """List a directory.
+    """List a client's directory.
 
     Raises:
-        OSError: it is missing or may not be read.
+        OSError: it is missing, a link, or may not be read.
     """
     candidates: list[str] = []
     odd: list[str] = []
-    with os.scandir(directory) as entries:
+    with anchored(directory) as anchor, os.scandir(anchor) as entries:
         for entry in entries:
             if is_temporary(entry.name) or entry.name == BAK:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                odd += [entry.name] if is_candidate(entry.name) else _astray(directory / entry.name)
+                odd += [entry.name] if is_candidate(entry.name) else _astray(anchor / entry.name)
             else:
                 (candidates if is_candidate(entry.name) else odd).append(entry.name)
     return Scan(candidates=tuple(candidates), odd=tuple(odd))
@@ -61,11 +62,7 @@ def scan(directory: Path) -> Scan:
 def _astray(folder: Path) -> list[str]:
     """The first user file in a folder from which none is imported; none where the folder may not be read."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            with os.scandir(descriptor) as entries:
-                names = [entry.name for entry in islice(entries, _MOST_LOOKED_THROUGH) if is_candidate(entry.name)]
-        finally:
-            os.close(descriptor)
+        with anchored(folder) as anchor, os.scandir(anchor) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_LOOKED_THROUGH) if is_candidate(entry.name)]
         return [f"{folder.name}/{name}" for name in sorted(names)[:1]]
     return []
