@@ -297,6 +297,22 @@ def test_of_several_files_with_a_name_one_is_put_back_by_its_claim(userdrop: Use
     assert (tmp_path / ".quarantine" / "c1" / "people.csv").exists()
 
 
+def test_the_upload_directory_itself_may_be_a_link_of_the_administrators(userdrop: Userdrop, tmp_path: Path) -> None:
+    quarantined(tmp_path / "disk", "c1")
+    (tmp_path / "upload").symlink_to("disk")
+    assert userdrop("retry", "people.csv", UPLOAD_DIR=tmp_path / "upload").code == 0
+    assert (tmp_path / "disk" / "people.csv").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("command", ["retry", "reimport"])
+def test_an_upload_directory_that_is_missing_is_told(userdrop: Userdrop, tmp_path: Path, command: str) -> None:
+    ended = userdrop(command, "people.csv", UPLOAD_DIR=tmp_path / "away")
+    assert (ended.code, ended.err) == (
+        3,
+        f"userdrop: {tmp_path / 'away'} cannot be opened: No such file or directory\n",
+    )
+
+
 # dropped again; ticks that are asked for
 
 

@@ -236,6 +236,18 @@ async def test_a_database_that_is_none_is_an_outage_and_the_child_lives_on(tmp_p
     assert child().pid == pid
 
 
+async def test_no_job_follows_a_link_in_the_place_of_the_clients_directory(tmp_path: Path, bench: Bench) -> None:
+    await bench.do(Prepare())
+    importing, other = bench.importing(bench.put("a.csv")), tmp_path / "other"
+    bench.upload.rename(other)
+    bench.upload.symlink_to(other)
+    for job in (importing, bench.recover(), Purge(client="default", directory=bench.upload)):
+        with pytest.raises(OutageError) as outage:
+            await bench.do(job)
+        assert (outage.value.kind, outage.value.detail) == (OutageKind.DISK, "Not a directory")
+    assert [path.name for path in other.iterdir()] == ["a.csv"]
+
+
 async def test_patterns_that_are_not_understood_are_all_told(tmp_path: Path) -> None:
     columns = tuple(Column(name=name, kind="pattern", pattern="(") for name in "ab")
     bench = Bench(tmp_path, Format(columns=columns, key="a"))
