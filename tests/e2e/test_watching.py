@@ -1,4 +1,4 @@
-"""The kernel does not tell everything: limits that are used up, and a queue that overflows."""
+"""The kernel does not tell everything: limits that are used up, a queue that overflows, a directory that moves."""
 
 import signal
 import subprocess
@@ -35,6 +35,18 @@ def test_where_the_limit_of_inotify_is_reached_files_are_scanned_for_and_one_ale
         service.wait_for_event("watch_changed", to="live")
         service.wait_for_event("alert_resolved", kind="watch")
         assert [event["detail"] for event in service.events("alert_opened")] == [changed["why"]]
+
+
+def test_an_upload_directory_that_is_moved_behind_a_link_is_served_there(house: House) -> None:
+    with house.service() as service:
+        moved = house.upload.rename(house.root / "moved")
+        house.upload.symlink_to(moved)
+        service.wait_for_event("client_found", directory=str(moved))
+        (house.upload / "students.csv").write_bytes(STUDENTS)
+        imported_at_next_tick(service, "students.csv")
+    with house.service() as service:  # given as a link from the beginning
+        (house.upload / "others.csv").write_bytes(STUDENTS)
+        imported_at_next_tick(service, "others.csv")
 
 
 def test_with_vsftpds_own_umask_a_file_is_told_unreadable_once_it_is_complete_and_imported_when_that_is_mended(
