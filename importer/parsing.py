@@ -236,10 +236,11 @@ def _late_rejects(split: Split, shape: Shape, surplus: pl.DataFrame, repeated: p
     """Rejects for records that only their cells give away."""
     if not surplus.height and not repeated.height:
         return []
-    lasts = dict(zip(np.flatnonzero(split.good).tolist(), split.last_lines().tolist(), strict=True))
+    firsts, lasts = np.flatnonzero(split.good), split.last_lines()
 
     def reject(kind: str, row: int, at: int, facts: Mapping[str, object]) -> Reject:
-        text = _shown(split, shape, at - line, lasts[at - line])
+        first = at - line
+        text = _shown(split, shape, first, int(lasts[np.searchsorted(firsts, first)]))
         return Reject(row=row, line=at, kind=kind, facts=facts, text=text)
 
     rejects = [reject("repeated_header", row, at, {}) for row, at in repeated.select("row", "line").iter_rows()]

@@ -30,7 +30,7 @@ from importer.transcoding import Source, shown_size, unmarked_encoding, utf8_chu
 
 __all__ = ["BalanceError", "Block", "Limits", "Plain", "Reject", "UserFile", "open_user_file"]
 
-BLOCK_BYTES: Final = 6 << 20
+BLOCK_BYTES: Final = 8 << 20
 SURVEY_BYTES: Final = 8 << 20
 """How much of the text decides what width most records have."""
 

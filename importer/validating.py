@@ -139,14 +139,15 @@ class Validator:
         cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
         rules = self._rules_to_ask(cells, self._rules(may_clear=may_clear))
         asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
-        broken = [(rule, rows) for rule, rows in zip(rules, asked, strict=True) if rows.any()]
         stored = cells.select(_stored(self._columns, may_clear=may_clear))
-        if not broken:
+        fails = asked.select(pl.any_horizontal(pl.all())).to_series()
+        if not fails.any():
             return Verdict(accepted=stored, failures=pl.DataFrame(schema=FAILURES))
-        # Just the columns that are needed: to filter the others takes longer than all the rules.
-        failures = [self._failures(_told(cells, rule).filter(rows), rule) for rule, rows in broken]
-        is_good = ~pl.any_horizontal(rows for _, rows in broken)
-        return Verdict(accepted=stored.filter(is_good), failures=in_order(failures))
+        failing, asked = cells.filter(fails), asked.filter(fails)
+        failures = [
+            self._failures(failing.filter(rows), rule) for rule, rows in zip(rules, asked, strict=True) if rows.any()
+        ]
+        return Verdict(accepted=stored.filter(~fails), failures=in_order(failures))
 
     def values(self, accepted: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
         """What `Verdict.accepted` has of these columns.
@@ -293,11 +294,6 @@ class Validator:
         return _replaced(pl.col(column.name), nearest)
 
 
-def _told(cells: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """What a rule's sentence may name."""
-    return cells.select("row", rule.column, _mapped_name(rule.column))
-
-
 def shown(text: pl.Expr) -> pl.Expr:
     """`reasons.shown` as an expression."""
     line = text.str.replace_all(r"\s+", " ")
@@ -353,11 +349,11 @@ def _control_flags(block: pl.DataFrame, raw: Mapping[str, pl.Expr], suspects: pl
     none = pl.Series("", [False]).new_from_index(0, block.height)
     if suspects.is_empty():
         return [none.alias(_control(name)) for name in raw]
-    is_suspect = block["row"].is_in(suspects.implode())
-    at = is_suspect.arg_true()
-    found = block.filter(is_suspect).select(cell.str.contains(_CONTROL).alias(name) for name, cell in raw.items())
+    at = block["row"].is_in(suspects.implode()).arg_true()
+    found = block[at].select(cell.str.contains(_CONTROL).alias(name) for name, cell in raw.items())
     # scatter writes into the series that it is called on.
-    return [none.clone().scatter(at, found[name]).alias(_control(name)) for name in raw]
+    flags = ((name, none.clone().scatter(at, found[name]) if found[name].any() else none) for name in raw)
+    return [flag.alias(_control(name)) for name, flag in flags]
 
 
 def _none_if_empty(text: pl.Expr) -> pl.Expr:
