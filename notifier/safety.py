@@ -15,7 +15,8 @@ def safe_text(text: str, limit: int = 200) -> str:
     of `NO_BREAK` become spaces, `=?` (an encoded word) is broken up, and more than `limit` characters are cut with an
     ellipsis.
     """
-    normal = unicodedata.normalize("NFC", text[: 4 * limit])
+    # A character is composed of four at most, and one more than fits is needed to see that there is more.
+    normal = unicodedata.normalize("NFC", text[: 4 * (limit + 1)])
     line = "".join(_safe_character(character) for character in normal).replace("=?", "= ?")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

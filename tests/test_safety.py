@@ -46,6 +46,10 @@ def test_what_is_too_long_is_cut_with_an_ellipsis() -> None:
     assert safe_text("x" * 21, 20) == "x" * 19 + "…"
 
 
+def test_what_is_too_long_in_marks_is_cut_with_an_ellipsis_as_well() -> None:
+    assert safe_text("\u03b1\u0313\u0300\u0345" * 21, 20) == "\u1f82" * 19 + "…"
+
+
 def test_marks_do_not_count_that_are_one_character_with_their_letter() -> None:
     assert safe_text("\u03b1\u0313\u0300\u0345" * 20, 20) == "\u1f82" * 20
 
@@ -70,6 +74,7 @@ def test_attachment_names_are_plain_ascii_and_end_in_failed_csv(name: str) -> No
         ("\u00e9l\u00e8ves d'\u00e9t\u00e9.failed.csv", "eleves_d_ete.failed.csv"),
         ("a; b//c.failed.csv", "a_b_c.failed.csv"),
         ("A-Z_0.9.failed.csv", "A-Z_0.9.failed.csv"),
+        ("X_1_X.failed.csv", "X_1_X.failed.csv"),
         ("..-_x_-...failed.csv", "x.failed.csv"),
         ("\u540d\u524d.failed.csv", "users.failed.csv"),
         (f"b{'a' * 100}.failed.csv", f"{'a' * 100}.failed.csv"),
