@@ -8,9 +8,11 @@ import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -56,6 +58,22 @@ def copied(claimed: Claim, seen: Fingerprint, max_bytes: int = 100) -> Copied:
     return claiming.copy(claimed, seen=seen, max_bytes=max_bytes)
 
 
+@contextmanager
+def before(call: Callable[..., object], act: Callable[[], object]) -> Iterator[None]:
+    """What another process does between two steps of ours: once, right before this thread asks that of the system."""
+
+    def meet(_frame: FrameType, event: str, called: object) -> None:
+        if event == "c_call" and called is call:
+            sys.setprofile(None)
+            act()
+
+    sys.setprofile(meet)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
 def test_a_copy_for_which_there_is_no_room_leaves_the_room_to_others(upload: Path) -> None:
     with mounted(upload, "-t", "tmpfs", "-o", "size=96k", "tmpfs"):
         claimed, seen = taken(upload, data=b"x" * 60_000)
@@ -66,6 +84,13 @@ def test_a_copy_for_which_there_is_no_room_leaves_the_room_to_others(upload: Pat
         claiming.uncount_attempt(claimed)
         assert claiming.count_attempt(claimed) == 1
         assert claimed.original.stat().st_size == 60_000
+
+
+def test_a_copy_that_cannot_be_made_is_the_disks_fault(upload: Path) -> None:
+    with mounted(upload, "-t", "tmpfs", "-o", "nr_inodes=4", "tmpfs"):
+        claimed, seen = taken(upload)
+        with pytest.raises(OSError, match="No space left"):
+            copied(claimed, seen)
 
 
 def test_ids_sort_by_time_and_hold_a_token() -> None:
@@ -84,6 +109,14 @@ def test_a_claimed_file_lies_in_a_directory_that_is_ours(upload: Path) -> None:
 def test_a_file_that_is_gone_is_not_taken(upload: Path) -> None:
     assert claim(new_claim(upload)) == NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
     assert [path.name for path in upload.rglob("*")] == [".importing"]
+
+
+def test_a_file_that_goes_while_it_is_taken_leaves_nothing_behind(upload: Path) -> None:
+    (upload / "people.csv").write_bytes(DATA)
+    with claiming.workroom(upload) as room, before(os.mkdir, (upload / "people.csv").unlink):
+        gone = claiming.claim(new_claim(upload))
+        assert list(room.iterdir()) == []
+    assert gone == NotTaken(client="acme", name="people.csv", why=NotTakenWhy.GONE)
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "directory", "fifo", "socket", *DEVICES])
@@ -170,16 +203,48 @@ sys.stdin.read()
 """
 
 
+def locked(file: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", LOCKING, str(file)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"locked\n"
+    return server
+
+
 def test_a_file_that_its_server_holds_locked_is_not_copied(upload: Path) -> None:
     claimed, seen = taken(upload)
-    command = [sys.executable, "-c", LOCKING, str(claimed.original)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"locked\n"
+    with locked(claimed.original) as server:
         with pytest.raises(ChangedWhileTakenError):
             copied(claimed, seen)
         server.communicate()
     assert copied(claimed, seen).size == len(DATA)
+
+
+def test_a_file_that_is_locked_while_it_is_copied_counts_as_changed(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    with (
+        ExitStack() as server,
+        before(os.read, lambda: server.enter_context(locked(claimed.original))),
+        pytest.raises(ChangedWhileTakenError),
+    ):
+        copied(claimed, seen)
+
+
+def test_a_file_that_is_rewritten_while_it_is_copied_counts_as_changed(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    with (
+        before(os.read, lambda: claimed.original.write_bytes(DATA[::-1])),
+        pytest.raises(ChangedWhileTakenError),
+    ):
+        copied(claimed, seen)
+
+
+def test_files_are_told_apart_by_device_inode_size_and_time(upload: Path) -> None:
+    (upload / "people.csv").write_bytes(DATA)
+    status = (upload / "people.csv").stat()
+    assert claiming.fingerprint(status) == Fingerprint(
+        device=status.st_dev, inode=status.st_ino, size=7, modified_ns=status.st_mtime_ns
+    )
 
 
 def test_nothing_of_ours_ever_locks_the_senders_file(upload: Path) -> None:
@@ -189,6 +254,11 @@ def test_nothing_of_ours_ever_locks_the_senders_file(upload: Path) -> None:
         copied(claimed, seen)
         answer = struct.unpack("@hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, question))
     assert answer[0] == fcntl.F_UNLCK
+
+
+def test_a_file_that_is_as_large_as_allowed_is_copied(upload: Path) -> None:
+    claimed, seen = taken(upload)
+    assert copied(claimed, seen, len(DATA)).size == len(DATA)
 
 
 def test_a_file_that_is_too_large_is_refused_without_being_copied(upload: Path) -> None:
@@ -204,11 +274,12 @@ import os, sys
 from pathlib import Path
 from importer import claiming
 from importer.model import Claim
+claimed = Claim(id="a", client="acme", directory=Path(sys.argv[1]), name="people.csv")
+seen = claiming.fingerprint(claimed.original.lstat())
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)
-claimed = Claim(id="a", client="acme", directory=Path(sys.argv[1]), name="people.csv")
 try:
-    claiming.copy(claimed, seen=claiming.fingerprint(claimed.original.lstat()), max_bytes=100)
+    claiming.copy(claimed, seen=seen, max_bytes=100)
 except claiming.UnreadableError:
     sys.exit(9)
 """
@@ -313,6 +384,38 @@ def test_empty_work_directories_are_removed(upload: Path) -> None:
     assert not empty.work.exists()
 
 
+def test_what_begins_with_a_dot_beside_the_claims_is_none(upload: Path) -> None:
+    with claiming.workroom(upload) as room:
+        (room / ".lock").write_bytes(DATA)
+    assert left(upload) == []
+    assert (upload / ".importing" / ".lock").exists()
+
+
+@pytest.mark.parametrize("ours", [".copy", ".failed.csv"])
+def test_a_work_directory_with_a_file_of_ours_is_kept(upload: Path, ours: str) -> None:
+    kept, _ = taken(upload)
+    kept.original.rename(kept.work / ours)
+    assert left(upload) == []
+    assert (kept.work / ours).read_bytes() == DATA
+
+
+def test_a_claim_that_was_left_stays_with_its_work_directory(upload: Path, tmp_path: Path) -> None:
+    taken(upload)
+    with claiming.workroom(upload) as room:
+        (found,) = claiming.claims("acme", upload, room)
+        (upload / claiming.WORK_DIRECTORY).rename(tmp_path / "away")
+        assert found.original.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("written", [{".copy", ".failed.csv"}, {".copy"}, {".failed.csv"}, set()])
+def test_what_an_attempt_has_written_is_discarded_and_the_senders_file_kept(upload: Path, written: set[str]) -> None:
+    claimed, _ = taken(upload)
+    for name in written:
+        (claimed.work / name).write_bytes(b"ours")
+    claiming.discard(claimed)
+    assert [*claimed.work.iterdir()] == [claimed.original]
+
+
 def test_attempts_are_counted_and_taken_back(upload: Path) -> None:
     claimed, _ = taken(upload)
     assert [claiming.count_attempt(claimed) for _ in range(3)] == [1, 2, 3]
@@ -330,6 +433,7 @@ def test_a_quarantined_file_lies_aside_with_a_note(upload: Path) -> None:
     place = upload / ".quarantine" / claimed.id
     assert (place / "people.csv").read_bytes() == DATA
     assert (place / "REASON").read_text(encoding="utf-8") == "It ended the process.\n"
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert not claimed.work.exists()
 
 
@@ -346,3 +450,13 @@ def test_a_file_of_the_quarantine_can_be_tried_again_once_its_name_is_free(uploa
     assert (upload / "people.csv").read_bytes() == DATA
     assert list((upload / ".quarantine").iterdir()) == []
     assert list(claiming.set_aside(upload)) == []
+
+
+def test_a_file_of_the_quarantine_can_be_tried_again_without_its_note(upload: Path) -> None:
+    claimed, _ = taken(upload)
+    claiming.quarantine(claimed, "It ended the process.")
+    (upload / ".quarantine" / claimed.id / "REASON").unlink()
+    (found,) = claiming.set_aside(upload)
+    claiming.retry(found, upload)
+    assert (upload / "people.csv").read_bytes() == DATA
+    assert list((upload / ".quarantine").iterdir()) == []
