@@ -32,11 +32,12 @@ from importer.engines import is_outage, make_engine, reading_engine, take_turns
 from importer.examining import Examination
 from importer.format import Column, Format, Lookup
 from importer.format_file import load_format, parse_format
-from importer.ledger import entry_values, write_entry
+from importer.ledger import Entry, earlier_claims, entry_values, write_entry
 from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
 from importer.reasons import refusal
 from importer.repeats import MANY_ROWS
 from importer.storing import Store
+from notifier import outbox
 from tests.importing import NOW, PEOPLE, examined, messages, rows_of
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.tools import wait_until
@@ -551,6 +552,13 @@ def test_the_first_import_of_the_same_bytes_is_named(db: Database) -> None:
     assert db.load("uid\nU1\n", client="other").same_as is None
 
 
+def test_each_of_several_contents_has_its_own_first_import_and_what_was_not_copied_has_none(db: Database) -> None:
+    one, two, _ = (db.load(f"uid\nU{number}\n").sha256 for number in range(3))
+    db.store.supersede(db.claim(), at=NOW)
+    with db.engine.connect() as connection:
+        assert earlier_claims(connection, "acme", [one, two, "", "unknown"]) == {one: "claim-1", two: "claim-2"}
+
+
 def test_failed_rows_are_one_notice_to_the_client(db: Database) -> None:
     db.load("uid\nU1\n")
     assert rows_of(db.engine, notices) == []
@@ -654,6 +662,36 @@ def test_a_refused_file_is_told_to_the_sender_and_to_the_admin(db: Database) -> 
     assert told == [("client", "refused"), ("admin", "refused")]
 
 
+def test_a_file_that_is_superseded_or_set_aside_is_told_by_its_name_and_its_claim(db: Database) -> None:
+    done = db.store.supersede(db.claim(), at=NOW)
+    db.store.quarantine(db.claim(name="staff.csv"), at=NOW)
+    told = [(row["audience"], outbox.notice_from(row["facts"])) for row in rows_of(db.engine, notices)]
+    assert told == [
+        (
+            "client",
+            Notice(
+                client="acme",
+                audience=Audience.CLIENT,
+                kind=NoticeKind.SUPERSEDED,
+                file="people.csv",
+                claim_id="claim-1",
+                archive=done.archive,
+            ),
+        ),
+        (
+            "admin",
+            Notice(
+                client="acme",
+                audience=Audience.ADMIN,
+                kind=NoticeKind.QUARANTINED,
+                file="staff.csv",
+                claim_id="claim-2",
+                archive=None,
+            ),
+        ),
+    ]
+
+
 def test_a_notice_is_stored_once(db: Database) -> None:
     notice = Notice(client="acme", audience=Audience.ADMIN, kind=NoticeKind.INCOMPLETE, file="x.csv")
     for once in ("a", "a", "b"):
@@ -663,8 +701,7 @@ def test_a_notice_is_stored_once(db: Database) -> None:
 
 def test_entries_that_are_not_archived_are_found_oldest_first(db: Database) -> None:
     claims = [db.claim(), db.claim(), db.claim("other"), db.claim(), db.claim()]
-    for number, claim in enumerate(claims[:4]):
-        db.load(f"uid\nU{number}\n", claim=claim, client=claim.client)
+    done = [db.load(f"uid\nU{number}\n", claim=claim) for number, claim in enumerate(claims[:4])]
     db.store.quarantine(claims[4], at=NOW)
     db.store.mark_archived([claims[1]], LATER)
     directory = claims[0].directory
@@ -672,9 +709,14 @@ def test_entries_that_are_not_archived_are_found_oldest_first(db: Database) -> N
     elsewhere = directory / "another"
     assert db.store.unarchived("acme", elsewhere, []) == []
     assert [entry.claim.id for entry in db.store.unarchived("acme", elsewhere, ["claim-4"])] == ["claim-4"]
-    entry = db.store.entry(claims[1])
-    assert entry is not None
-    assert (entry.is_archived, entry.is_quarantined) == (True, False)
+    assert db.store.entry(claims[1]) == Entry(
+        claim=claims[1],
+        sha256=done[1].sha256,
+        archive=done[1].archive,
+        report=None,
+        is_archived=True,
+        is_quarantined=False,
+    )
     assert db.store.entry(db.claim()) is None
 
 
