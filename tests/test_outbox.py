@@ -1,16 +1,19 @@
 """Notices, mails and alerts in a real SQLite file and in a real PostgreSQL."""
 
 import dataclasses
-from dataclasses import replace
-from datetime import UTC, timedelta
+import json
+import re
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, event, select, update
 
 from importer.database import mails, metadata, notices
 from importer.engines import database_time, make_engine
-from importer.model import Audience, Counts
+from importer.ledger import NOTHING, entry_values, write_entries
+from importer.model import Audience, Claim, Counts, Notice, NoticeKind
 from notifier import outbox
 from notifier.messages import build
 from notifier.model import (
@@ -19,12 +22,14 @@ from notifier.model import (
     AlertKind,
     AlertMail,
     Attachment,
+    Mail,
     Occasion,
     OwnAddresses,
     Queued,
     StoredMail,
 )
 from notifier.packing import Packing, pack
+from notifier.retrying import LONGEST_WAIT
 from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows, queue, refused, store, store_import
 from tests.servers.postgresql import PostgresqlServer
 
@@ -45,14 +50,86 @@ def _lease(engine: Engine, limit: int = 100, **later: float) -> list[StoredMail]
     return outbox.lease(engine, node=NODE, now=NOW + timedelta(**later), limit=limit)
 
 
-def test_a_thousand_notices_of_a_client_are_one_mail(engine: Engine) -> None:
-    store(engine, *(failed_rows(number) for number in range(1000)))
+def test_a_thousand_notices_and_one_of_a_client_are_one_mail(engine: Engine) -> None:
+    store(engine, *(failed_rows(number) for number in range(1001)))
     assert [(mail.audience, mail.client) for mail in _form(engine)] == [(Audience.CLIENT, "acme")]
     assert _form(engine) == []
     (mail,) = queue(engine)
     assert mail["recipient"] == "registrar@client.example"
-    assert len(mail["attachments"]) == 1000
-    assert mail["text"].startswith("37,000 of 1,204,000 users in 1,000 files were not imported.")
+    assert len(mail["attachments"]) == 1001
+    assert mail["text"].startswith("37,037 of 1,205,204 users in 1,001 files were not imported.")
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        failed_rows(),
+        refused(),
+        Notice(client="acme", audience=Audience.ADMIN, kind=NoticeKind.INCOMPLETE, file="a.csv"),
+    ],
+)
+def test_a_notice_comes_back_from_its_facts(notice: Notice) -> None:
+    facts = json.loads(json.dumps(asdict(notice)))
+    assert outbox.notice_from(facts | {"of_a_later_version": 1}) == notice
+
+
+def test_facts_that_an_earlier_version_did_not_know_are_missing_and_not_made_up() -> None:
+    facts = {"client": "acme", "audience": "admin", "kind": "incomplete", "file": "a.csv"}
+    assert outbox.notice_from(facts) == Notice(
+        client="acme", audience=Audience.ADMIN, kind=NoticeKind.INCOMPLETE, file="a.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("admin", "domain"),
+    [
+        ("admin@parking.example", "parking.example"),
+        ("admin@b\u00fccher.example", "xn--bcher-kva.example"),
+        ('"a@b"@parking.example', "parking.example"),
+        ("admin@", "localhost"),
+    ],
+)
+def test_a_message_id_is_new_and_of_the_administrators_domain(admin: str, domain: str) -> None:
+    one, two = (outbox.new_message_id(Addresses(failed_import=(), admin=admin)) for _ in range(2))
+    assert re.fullmatch(rf"<[0-9a-f]{{32}}@{re.escape(domain)}>", one)
+    assert one != two
+
+
+def test_a_mail_is_queued_with_all_that_its_sending_needs(engine: Engine) -> None:
+    notice, next_run = failed_rows(), NOW + timedelta(days=1)
+    store(engine, notice, notice.to(Audience.ADMIN), at=NOW - timedelta(minutes=1))
+    formed = outbox.form(engine, LETTERS, ADDRESSES, now=NOW, next_run=next_run)
+    rows = queue(engine)
+    assert formed == [
+        Queued(id=row["id"], audience=audience, client="acme")
+        for row, audience in zip(rows, (Audience.ADMIN, Audience.CLIENT), strict=True)
+    ]
+    letters = (
+        (ADDRESSES.admin, LETTERS.to_admin([notice.to(Audience.ADMIN)], next_run)),
+        (ADDRESSES.failed_import[0], LETTERS.to_client([notice], next_run)),
+    )
+    for row, (recipient, letter) in zip(rows, letters, strict=True):
+        assert row == {
+            "id": row["id"],
+            "message_id": row["message_id"],
+            "recipient": recipient,
+            "client": "acme",
+            "subject": letter.subject,
+            "text": letter.text,
+            "html": letter.html,
+            "attachments": [asdict(attachment) for attachment in letter.attachments],
+            "unattached": None if letter.unattached is None else asdict(letter.unattached),
+            "language": "en",
+            "state": "queued",
+            "tries": 0,
+            "created_at": NOW,
+            "next_try_at": NOW,
+            "leased_until": None,
+            "leased_by": None,
+            "ended_at": None,
+            "last_error": None,
+        }
+        assert row["message_id"].endswith("@parking.example>")
 
 
 def test_clients_and_audiences_get_mails_of_their_own(engine: Engine) -> None:
@@ -74,6 +151,26 @@ def test_what_a_mail_says_without_its_reports_is_kept_with_it(engine: Engine) ->
     assert letters["other"].unattached is None
 
 
+@pytest.mark.parametrize(("stored", "language"), [("fr", "fr"), (None, "en")])
+def test_a_mail_is_sent_as_it_was_formed(engine: Engine, stored: str | None, language: str) -> None:
+    store(engine, failed_rows())
+    _form(engine)
+    with engine.begin() as connection:
+        connection.execute(update(mails).values(language=stored))
+    (mail,) = _lease(engine)
+    letter = LETTERS.to_client([failed_rows()], None)
+    assert mail == StoredMail(
+        id=mail.id,
+        message_id=mail.message_id,
+        recipient="registrar@client.example",
+        client="acme",
+        letter=replace(letter, language=language),
+        created_at=NOW,
+        tries=0,
+        next_try_at=NOW,
+    )
+
+
 def test_every_recipient_has_a_row_of_its_own(engine: Engine) -> None:
     store(engine, failed_rows())
     _form(engine, addresses=Addresses(failed_import=("a@x.example", "b@x.example"), admin="admin@x.example"))
@@ -88,12 +185,49 @@ def test_without_an_address_for_clients_the_admin_gets_their_mail(engine: Engine
     assert [mail["recipient"] for mail in queue(engine)] == ["admin@x.example"]
 
 
+def test_a_mail_to_the_administrator_goes_to_the_clients_own_where_there_is_one() -> None:
+    addresses = replace(
+        ADDRESSES, own=lambda client: OwnAddresses(admin="it@acme.example" if client == "acme" else None)
+    )
+    letter = LETTERS.undeliverable(mail=7, recipient="a@x.example", subject="s", client="acme", said="550 no")
+    made = outbox.to_admin(addresses, letter, "acme", NOW)
+    assert made == Mail(
+        message_id=made.message_id,
+        recipient="it@acme.example",
+        audience=Audience.ADMIN,
+        client="acme",
+        letter=letter,
+        created_at=NOW,
+    )
+    assert outbox.to_admin(addresses, letter, "other", NOW).recipient == ADDRESSES.admin
+
+
 def test_notices_wait_until_the_client_is_quiet_but_not_for_ever(engine: Engine) -> None:
     store(engine, failed_rows(1), at=NOW - timedelta(seconds=60))
     store(engine, failed_rows(2), at=NOW - timedelta(seconds=9))
     assert _form(engine, gather=timedelta(seconds=10)) == []
     store(engine, failed_rows(3), at=NOW - timedelta(minutes=5))
     assert len(_form(engine, gather=timedelta(seconds=10))) == 1
+
+
+def test_a_client_that_is_not_quiet_holds_up_no_other(engine: Engine) -> None:
+    gather = timedelta(seconds=10)
+    store(engine, failed_rows(client="busy"), at=NOW)
+    store(engine, failed_rows(client="quiet"), at=NOW - gather)
+    assert [mail.client for mail in _form(engine, gather=gather)] == ["quiet"]
+
+
+def test_a_notice_from_the_future_waits_for_no_more(engine: Engine) -> None:
+    store(engine, failed_rows(), at=NOW + timedelta(days=300))
+    assert len(_form(engine, gather=timedelta(seconds=10))) == 1
+
+
+def test_the_oldest_notices_are_formed_first_where_they_are_many(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifier.outbox.MOST_NOTICES", 2)
+    store(engine, *(failed_rows(client=client) for client in ("c", "b", "a")))
+    assert [[mail.client for mail in _form(engine)] for _ in range(3)] == [["b", "c"], ["a"], []]
 
 
 def test_a_crash_while_forming_leaves_all_notices_and_no_mail(engine: Engine) -> None:
@@ -155,9 +289,22 @@ def test_a_released_mail_is_free_at_once(engine: Engine) -> None:
     _form(engine)
     first, second = _lease(engine)
     outbox.release(engine, NODE, [first.id])
+    assert [(row["leased_until"], row["leased_by"]) for row in queue(engine)] == [
+        (None, None),
+        (NOW + outbox.LEASE, NODE),
+    ]
     assert [mail.id for mail in _lease(engine)] == [first.id]
     outbox.release(engine, NODE)
     assert [mail.id for mail in _lease(engine)] == [first.id, second.id]
+
+
+def test_the_mail_that_is_due_longest_is_taken_first(engine: Engine) -> None:
+    store(engine, failed_rows(client="a"), failed_rows(client="b"), failed_rows(client="c"))
+    _form(engine)
+    mails_ = _lease(engine)
+    for mail, minutes in zip(mails_, (3, 1, 2), strict=True):
+        outbox.mark_later(engine, mail, next_try_at=NOW + timedelta(minutes=minutes), error="")
+    assert [mail.client for mail in _lease(engine, minutes=4, limit=2)] == ["b", "c"]
 
 
 def test_a_node_that_starts_gives_back_its_own_leases_and_leaves_those_of_others(engine: Engine) -> None:
@@ -192,6 +339,7 @@ def test_a_deferred_mail_comes_back_when_it_is_due(engine: Engine) -> None:
     (mail,) = _lease(engine)
     outbox.mark_later(engine, mail, next_try_at=NOW + timedelta(minutes=1), error="450 busy")
     assert _lease(engine, seconds=59) == []
+    assert _ends(engine) == [("queued", 1, None, "450 busy", None)]
     (again,) = _lease(engine, seconds=60)
     assert (again.id, again.tries) == (mail.id, 1)
 
@@ -210,6 +358,16 @@ def test_a_small_step_back_of_the_clock_ends_no_lease(engine: Engine) -> None:
     _form(engine)
     _lease(engine)
     assert _lease(engine, seconds=-2) == []
+    assert _lease(engine, minutes=-5) == []
+
+
+def test_a_small_step_back_of_the_clock_makes_no_mail_due(engine: Engine) -> None:
+    store(engine, failed_rows())
+    _form(engine)
+    (mail,) = _lease(engine)
+    outbox.mark_later(engine, mail, next_try_at=NOW + LONGEST_WAIT, error="")
+    assert _lease(engine) == []
+    assert _lease(engine, minutes=-5) == []
 
 
 def test_a_mail_can_be_taken_early_and_all_be_hurried(engine: Engine) -> None:
@@ -222,6 +380,41 @@ def test_a_mail_can_be_taken_early_and_all_be_hurried(engine: Engine) -> None:
     outbox.release(engine, NODE)
     outbox.hurry(engine, now=NOW)
     assert len(_lease(engine)) == 2
+
+
+def test_only_mails_that_wait_are_hurried(engine: Engine) -> None:
+    store(engine, failed_rows(client="a"), failed_rows(client="b"), failed_rows(client="c"))
+    _form(engine)
+    due, waiting, sent = _lease(engine)
+    later = NOW + timedelta(minutes=30)
+    for mail in (waiting, sent):
+        outbox.mark_later(engine, mail, next_try_at=later, error="")
+    outbox.mark_sent(engine, sent, now=NOW)
+    soon = NOW + timedelta(minutes=1)
+    outbox.hurry(engine, now=soon)
+    assert [(row["id"], row["next_try_at"]) for row in queue(engine)] == [
+        (due.id, NOW),
+        (waiting.id, soon),
+        (sent.id, later),
+    ]
+
+
+def _ends(engine: Engine) -> list[tuple[object, ...]]:
+    """How far each mail came: its state, tries, end, last error and who sends it."""
+    return [(row["state"], row["tries"], row["ended_at"], row["last_error"], row["leased_by"]) for row in queue(engine)]
+
+
+def test_the_end_of_a_mail_is_written_down_and_touches_no_other(engine: Engine) -> None:
+    store(engine, failed_rows(client="a"), failed_rows(client="b"))
+    _form(engine)
+    first, _ = _lease(engine)
+    outbox.mark_later(engine, first, next_try_at=NOW, error="450 busy")
+    (first,) = _lease(engine)
+    outbox.mark_sent(engine, first, now=NOW)
+    waiting = ("queued", 0, None, None, NODE)
+    assert _ends(engine) == [("sent", 2, NOW, None, None), waiting]
+    outbox.mark_later(engine, first, next_try_at=NOW, error="too late")
+    assert _ends(engine) == [("sent", 2, NOW, None, None), waiting]
 
 
 def test_a_sent_mail_is_never_leased_again(engine: Engine) -> None:
@@ -241,8 +434,8 @@ def test_a_dead_mail_and_the_mail_that_says_so_are_one_transaction(engine: Engin
     outbox.mark_dead(
         engine, mail, now=NOW, error="550 no", instead=outbox.to_admin(ADDRESSES, letter, mail.client, NOW)
     )
-    dead, told = queue(engine)
-    assert (dead["state"], dead["last_error"]) == ("dead", "550 no")
+    _, told = queue(engine)
+    assert _ends(engine)[0] == ("dead", 1, NOW, "550 no", None)
     assert (told["state"], told["recipient"]) == ("queued", ADDRESSES.admin)
 
 
@@ -278,6 +471,17 @@ def test_a_claim_that_the_ledger_does_not_know_has_no_report(engine: Engine) -> 
     assert outbox.reports(engine, [Attachment(claim_id="unknown", filename="x.failed.csv")]) == []
 
 
+def test_the_reports_of_a_thousand_imports_and_one_are_found(engine: Engine, tmp_path: Path) -> None:
+    claims = [Claim(id=f"claim-{number}", client="acme", directory=tmp_path, name="a.csv") for number in range(1001)]
+    entries = [
+        entry_values(claim, "imported", NOTHING, "a.csv", NOW) | {"report": f"{claim.id}.csv"} for claim in claims
+    ]
+    with engine.begin() as connection:
+        write_entries(connection, entries)
+    found = outbox.reports(engine, [Attachment(claim_id=claim.id, filename="x.failed.csv") for claim in claims])
+    assert [report.in_bak for report in found] == [f"{claim.id}.csv" for claim in claims]
+
+
 def test_alerts_survive_a_restart_as_they_were(engine: Engine) -> None:
     alert = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="full", opened_at=NOW)
     outbox.record_alerts(engine, [alert], [])
@@ -287,8 +491,72 @@ def test_alerts_survive_a_restart_as_they_were(engine: Engine) -> None:
     later = NOW + timedelta(seconds=30)
     outbox.record_alerts(engine, [], [(mail, outbox.to_admin(ADDRESSES, letter, "acme", later))])
     (known,) = outbox.known_alerts(engine, now=NOW)
-    assert known.mailed_at == later
+    assert known == replace(alert, mailed_at=later, told=("full",))
     assert len(queue(engine)) == 1
+
+
+def test_what_was_not_told_yet_is_new_again_after_a_restart(engine: Engine) -> None:
+    alert = Alert(
+        kind=AlertKind.ODD_FILE,
+        client="acme",
+        detail="d.xlsx",
+        opened_at=NOW,
+        mailed_at=NOW,
+        changed_at=NOW,
+        told=("a.xlsx", "b.xlsx", "c.xlsx"),
+    )
+    outbox.record_alerts(engine, [alert], [])
+    assert [known.detail for known in outbox.known_alerts(engine, now=NOW)] == ["c.xlsx"]
+
+
+def test_other_conditions_and_other_clients_have_alerts_of_their_own(engine: Engine) -> None:
+    one = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="full", opened_at=NOW)
+    known = [one, replace(one, kind=AlertKind.ODD_FILE, detail="a.xlsx"), replace(one, client="other")]
+    outbox.record_alerts(engine, known, [])
+    assert outbox.known_alerts(engine, now=NOW) == known
+
+
+def test_alerts_are_known_for_a_day_after_their_end_in_the_order_in_which_they_came(engine: Engine) -> None:
+    one = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="full", opened_at=NOW)
+    two = replace(one, client="other")
+    outbox.record_alerts(engine, [one, two], [])
+    one = replace(one, resolved_at=NOW + timedelta(minutes=1))
+    outbox.record_alerts(engine, [one], [])
+    day = timedelta(days=1, minutes=1)
+    assert outbox.known_alerts(engine, now=NOW + day - timedelta(seconds=1)) == [one, two]
+    assert outbox.known_alerts(engine, now=NOW + day) == [two]
+
+
+def _at(minutes: float) -> datetime:
+    return NOW + timedelta(minutes=minutes)
+
+
+def test_an_alert_that_comes_back_is_open_again(engine: Engine) -> None:
+    alert = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="full", opened_at=NOW)
+    for resolved_at in (None, _at(1), None):
+        outbox.record_alerts(engine, [replace(alert, resolved_at=resolved_at)], [])
+    assert outbox.known_alerts(engine, now=NOW) == [alert]
+
+
+def test_a_condition_that_another_node_still_meets_after_its_end_is_an_alert_of_its_own(engine: Engine) -> None:
+    ended = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="full", opened_at=NOW, resolved_at=_at(2))
+    lasting = replace(ended, opened_at=_at(1), resolved_at=None)
+    outbox.record_alerts(engine, [ended, lasting], [])
+    assert outbox.known_alerts(engine, now=NOW) == [ended, lasting]
+
+
+def test_an_end_is_that_of_the_open_alert_or_of_the_last_one_that_it_has_seen(engine: Engine) -> None:
+    first = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="first", opened_at=NOW, resolved_at=_at(1))
+    second = replace(first, detail="second", opened_at=_at(2), resolved_at=None)
+    outbox.record_alerts(engine, [first, second, replace(second, resolved_at=_at(3))], [])
+    seen = replace(first, detail="seen", opened_at=_at(1), resolved_at=_at(4))
+    outbox.record_alerts(engine, [seen], [])
+    assert [alert.detail for alert in outbox.known_alerts(engine, now=NOW)] == ["first", "seen"]
+    outbox.record_alerts(engine, [replace(first, resolved_at=None), replace(seen, detail="first")], [])
+    assert [(alert.detail, alert.resolved_at) for alert in outbox.known_alerts(engine, now=NOW)] == [
+        ("first", _at(4)),
+        ("seen", _at(3)),
+    ]
 
 
 def _tell(engine: Engine, alert: Alert, occasion: Occasion, **later: float) -> int:

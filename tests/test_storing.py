@@ -662,9 +662,11 @@ def test_a_refused_file_is_told_to_the_sender_and_to_the_admin(db: Database) -> 
     assert told == [("client", "refused"), ("admin", "refused")]
 
 
-def test_a_file_that_is_superseded_or_set_aside_is_told_by_its_name_and_its_claim(db: Database) -> None:
+def test_a_file_that_is_superseded_or_set_aside_is_recorded_and_told_by_its_name_and_its_claim(db: Database) -> None:
     done = db.store.supersede(db.claim(), at=NOW)
     db.store.quarantine(db.claim(name="staff.csv"), at=NOW)
+    entries = [(row["status"], row["archive"], row["size"], row["seconds"]) for row in rows_of(db.engine, imports)]
+    assert entries == [("superseded", done.archive, 0, 0), ("quarantined", "", 0, 0)]
     told = [(row["audience"], outbox.notice_from(row["facts"])) for row in rows_of(db.engine, notices)]
     assert told == [
         (
