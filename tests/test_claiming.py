@@ -402,7 +402,7 @@ def test_a_work_directory_with_a_file_of_ours_is_kept(upload: Path, ours: str) -
 def test_a_claim_that_was_left_stays_with_its_work_directory(upload: Path, tmp_path: Path) -> None:
     taken(upload)
     with claiming.workroom(upload) as room:
-        (found,) = claiming.claims("acme", upload, room)
+        (found,) = claiming.claims("acme", by_name(upload), room)
         (upload / claiming.WORK_DIRECTORY).rename(tmp_path / "away")
         assert found.original.read_bytes() == DATA
 
