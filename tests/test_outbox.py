@@ -358,7 +358,8 @@ def test_a_small_step_back_of_the_clock_ends_no_lease(engine: Engine) -> None:
     _form(engine)
     _lease(engine)
     assert _lease(engine, seconds=-2) == []
-    assert _lease(engine, minutes=-5) == []
+    earlier = NOW - timedelta(minutes=5)
+    assert outbox.lease(engine, node=NODE, now=earlier, limit=1, early=True) == []
 
 
 def test_a_small_step_back_of_the_clock_makes_no_mail_due(engine: Engine) -> None:
@@ -467,6 +468,20 @@ def test_a_report_that_is_gone_is_named_and_the_mail_goes_out(engine: Engine, tm
     assert packed.note in build(mail, ADDRESSES.admin, packed).tree.get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("archived", "looks"), [(False, ["work", "bak"]), (True, ["bak", "work", "bak"])])
+def test_bak_is_looked_into_after_the_work_directory_and_first_where_the_report_is_there(
+    engine: Engine, tmp_path: Path, *, archived: bool, looks: list[str]
+) -> None:
+    notice = failed_rows()
+    store_import(engine, notice, tmp_path, archived=archived)
+    (report,) = outbox.reports(engine, [Attachment(claim_id=str(notice.claim_id), filename="x.failed.csv")])
+    places = {
+        "work": Claim(id=str(notice.claim_id), client="acme", directory=tmp_path, name="").report,
+        "bak": tmp_path / "bak" / str(notice.report),
+    }
+    assert list(report.places) == [places[look] for look in looks]
+
+
 def test_a_claim_that_the_ledger_does_not_know_has_no_report(engine: Engine) -> None:
     assert outbox.reports(engine, [Attachment(claim_id="unknown", filename="x.failed.csv")]) == []
 
@@ -543,6 +558,12 @@ def test_a_condition_that_another_node_still_meets_after_its_end_is_an_alert_of_
     lasting = replace(ended, opened_at=_at(1), resolved_at=None)
     outbox.record_alerts(engine, [ended, lasting], [])
     assert outbox.known_alerts(engine, now=NOW) == [ended, lasting]
+
+
+def test_an_alert_that_began_and_ended_since_another_ended_at_that_moment_is_the_same(engine: Engine) -> None:
+    ended = Alert(kind=AlertKind.ARCHIVE, client="acme", detail="full", opened_at=NOW, resolved_at=_at(2))
+    outbox.record_alerts(engine, [ended, replace(ended, opened_at=_at(2), resolved_at=_at(3))], [])
+    assert outbox.known_alerts(engine, now=NOW) == [ended]
 
 
 def test_an_end_is_that_of_the_open_alert_or_of_the_last_one_that_it_has_seen(engine: Engine) -> None:
