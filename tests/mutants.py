@@ -116,7 +116,10 @@ EXPLAINED = {
         'plain = unicodedata.normalize("NFKD", stem).encode("ASCII", "ignore").decode("ascii")': _CODEC,
         'plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode("ASCII")': _CODEC,
     },
-    "watcher/settling.py": {"assert_never(None)": _UNREACHABLE},
+    "watcher/settling.py": {
+        "assert_never(None)": _UNREACHABLE,
+        "without case _: assert_never(evidence)": _UNREACHABLE,
+    },
 }
 """Of each module: changed line → why no test can tell it from ours."""
 
