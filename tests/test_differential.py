@@ -20,7 +20,7 @@ from tests.generate import every_kind, garbage, messy_file, user_files, users
 from tests.reference import Failure, Refused, Verdict
 from tests.verdicts import TODAY, Reader, as_read, checked, read
 
-MOST_BLOCKS = 80
+MOST_BLOCKS, FEW_BLOCKS = 80, 16
 MOST_TRIES = 500
 SEEDS = [range(start, start + 100) for start in range(0, 1_000, 100)]
 MANY_SEEDS_TO_JUDGE = [range(start, start + 500) for start in range(10_000, 16_000, 500)]
@@ -55,21 +55,21 @@ def case_to_judge(seed: int) -> Case:
     return _perhaps_compressed(rng, Case(data=data, name="users.csv", format=format_))
 
 
-def case_to_read(seed: int) -> Case:
+def case_to_read(seed: int, most_blocks: int) -> Case:
     rng = random.Random(f"read {seed}")  # noqa: S311 - not for secrets
     format_ = rng.choice((users(), every_kind()))
     data = garbage(rng) if seed % 3 == 0 else messy_file(rng, format_=format_)
     reader = Reader(
         record_bytes=rng.choice((1 << 20, 1 << 20, rng.randrange(20, 200))),
         cell_bytes=rng.choice((1 << 16, 1 << 16, rng.randrange(8, 40))),
-        block_bytes=_block_bytes(rng, len(data)),
+        block_bytes=_block_bytes(rng, len(data), most_blocks),
     )
     return _perhaps_compressed(rng, Case(data=data, name="users.csv", format=format_, reader=reader))
 
 
-def _block_bytes(rng: random.Random, size: int) -> int:
-    """Any size from 1, the small ones often, that cuts the file into no more than about MOST_BLOCKS."""
-    fewest = max(1, size // MOST_BLOCKS)
+def _block_bytes(rng: random.Random, size: int, most: int) -> int:
+    """Any size from 1, the small ones often, that cuts the file into no more than about so many."""
+    fewest = max(1, size // most)
     return rng.choice((fewest, rng.randint(fewest, 2 * fewest), rng.randint(fewest, size + fewest), 8 << 20))
 
 
@@ -159,7 +159,7 @@ def test_every_row_of_a_messy_file_is_judged_as_the_reference_judges_it(seeds: r
 @pytest.mark.parametrize("seeds", SEEDS, ids=_from)
 def test_every_record_is_read_as_the_reference_reads_it_whatever_the_blocks(seeds: range) -> None:
     for seed in seeds:
-        agree(case_to_read(seed), differences_in_reading, seed)
+        agree(case_to_read(seed, MOST_BLOCKS), differences_in_reading, seed)
 
 
 @pytest.mark.parametrize("case", RARE)
@@ -178,7 +178,7 @@ def test_many_messy_files_are_judged_as_the_reference_judges_them(seeds: range) 
 @pytest.mark.parametrize("seeds", MANY_SEEDS_TO_READ, ids=_from)
 def test_many_messy_files_are_read_as_the_reference_reads_them(seeds: range) -> None:
     for seed in seeds:
-        agree(case_to_read(seed), differences_in_reading, seed)
+        agree(case_to_read(seed, FEW_BLOCKS), differences_in_reading, seed)
 
 
 @settings(max_examples=100, deadline=None)
