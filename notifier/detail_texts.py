@@ -13,6 +13,7 @@ SENTENCES = (
     "not writable: {why}",
     "its events do not arrive",
     "the directory is another one than before",
+    "it is no directory any more",
     "one of its threads has ended",
     "there were more events than the kernel keeps",
     "on {type} nothing is heard of other hosts",
