@@ -37,8 +37,8 @@ def test_an_upload_that_still_runs_at_a_tick_is_left_alone_and_imported_whole_la
     with house.service() as service:
         with clients.slow_upload(server, WHOLE, "slow.csv", hold_after=CUT) as upload:
             service.wait_for_event("upload_seen", file="slow.csv")
-            stalled, quick = elapsed(), (f"quick-{number}.csv" for number in itertools.count())
-            for name in quick:
+            stalled = elapsed()
+            for name in (f"quick-{number}.csv" for number in itertools.count()):
                 clients.upload_with_ftplib(server, QUICK, name)
                 imported_at_next_tick(service, name)
                 if elapsed() - stalled >= stall:

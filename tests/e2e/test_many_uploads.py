@@ -3,7 +3,7 @@
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,28 +27,25 @@ def versions() -> list[bytes]:
     ]
 
 
-SLOW_RENAMES = with_renames("delay_enter=100000", "--seccomp-bpf")
-"""Between the last look at a file and its rename 0.1 s pass, in which a session may open it once more."""
-
-
 @pytest.mark.parametrize("reads_log", [True, False], ids=["with the log", "without the log"])
 @pytest.mark.parametrize(
-    ("command", "seconds"),
+    ("seconds", "claims_slowly"),
     [
-        pytest.param(RUN, 8, id="8 s"),
-        pytest.param(RUN, 30, id="30 s", marks=pytest.mark.full),
-        pytest.param(SLOW_RENAMES, 8, id="8 s, slow to claim"),
+        pytest.param(8, False, id="8 s"),
+        pytest.param(30, False, id="30 s", marks=pytest.mark.full),
+        pytest.param(8, True, id="8 s, slow to claim"),
     ],
 )
 def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothing(
     house: House,
     logged_server: FtpsServer,
-    command: Sequence[str],
     seconds: int,
     record_property: Callable[[str, object], None],
     *,
+    claims_slowly: bool,
     reads_log: bool,
 ) -> None:
+    """A slow claim lets 0.1 s pass between the last look at a file and its rename, in which a session may come."""
     if not reads_log:
         house.set(VSFTPD_LOG="")
     house.set(QUIET_SECONDS=0.02)
@@ -65,6 +62,7 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
                 sent += 1
         return sent
 
+    command = with_renames("delay_enter=100000", "--seccomp-bpf") if claims_slowly else RUN
     with house.service(command=command) as service:
         with ThreadPoolExecutor(3) as sessions:
             sending = [sessions.submit(send, number) for number in range(3)]
@@ -79,7 +77,7 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
         assert service.terminate() == 0
     house.once()
     found = [entry for entry in house.imports() if entry["status"] == "imported"]
-    assert len(found) > (seconds / 8 if command is RUN else 0)
+    assert len(found) > (0 if claims_slowly else seconds / 4)
     archived = house.archived()
     torn = [entry["file"] for entry in found if entry["sha256"] not in whole]
     changed = [
@@ -88,7 +86,7 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
     assert (torn, changed) == ([], [])
     record_property("imports while the same names are sent again", len(found))
     given_back = len(service.events("import_returned")) + len(service.events("import_superseded"))
-    assert command is RUN or given_back > 0
+    assert given_back > 0 or not claims_slowly
     record_property("files given back as they changed while they were taken", given_back)
     assert house.waiting() == []
 
