@@ -14,8 +14,11 @@ def invalid(block: Bytes) -> Ints:
     Only non-ASCII bytes are looked at, each beside the three before it.
     """
     at = np.flatnonzero(block > 0x7F)
-    if not at.size:
-        return at
+    found: Ints = at[_is_wrong(block, at, _ends_run(at))]
+    return found
+
+
+def _is_wrong(block: Bytes, at: Ints, ends_run: Flags) -> Flags:
     byte = block[at]
     one, two, three = (_before(at, byte, distance) for distance in (1, 2, 3))
     is_expected = (one >= 0xC2) | (two >= 0xE0) | (three >= 0xF0)
@@ -23,18 +26,16 @@ def invalid(block: Bytes) -> Ints:
     wrong |= (byte == 0xC0) | (byte == 0xC1) | (byte > 0xF4)
     wrong |= ((one == 0xE0) & (byte < 0xA0)) | ((one == 0xED) & (byte > 0x9F))
     wrong |= ((one == 0xF0) & (byte < 0x90)) | ((one == 0xF4) & (byte > 0x8F))
-    wrong |= _ends_run(at) & ((byte >= 0xC2) | (one >= 0xE0) | (two >= 0xF0))
-    found: Ints = at[wrong]
-    return found
+    wrong |= ends_run & ((byte >= 0xC2) | (one >= 0xE0) | (two >= 0xF0))
+    return wrong
 
 
 def count_runs(block: Bytes) -> tuple[int, int]:
     """How many runs of non-ASCII bytes there are, and how many of them are valid UTF-8."""
     at = np.flatnonzero(block > 0x7F)
-    if not at.size:
-        return 0, 0
-    ends = at[_ends_run(at)]
-    return ends.size, ends.size - np.unique(np.searchsorted(ends, invalid(block))).size
+    ends_run = _ends_run(at)
+    ends = at[ends_run]
+    return ends.size, ends.size - np.unique(np.searchsorted(ends, at[_is_wrong(block, at, ends_run)])).size
 
 
 def _before(at: Ints, byte: Bytes, distance: int) -> Bytes:
@@ -46,4 +47,6 @@ def _before(at: Ints, byte: Bytes, distance: int) -> Bytes:
 
 
 def _ends_run(at: Ints) -> Flags:
-    return np.diff(at, append=at[-1] + 2) > 1
+    ends = np.ones(at.size, np.bool_)
+    np.greater(at[1:] - at[:-1], 1, out=ends[:-1])
+    return ends
