@@ -6,9 +6,9 @@ late; everything else waits on disk or is read again.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,8 @@ HIDDEN_LINE = "(not shown, because the file has a password column)"
 
 _LISTED_REASONS = 100
 _PART_ROWS = 8_000
+_TOLD_AT_ONCE = 2_000
+"""As many failing rows wait for their reasons: working these out for few rows takes as long as for many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class Examination:
         self._resources = ExitStack()
         self._failed, self._reasons = self.spool("failed"), self.spool("reasons")
         self._accepted = self.spool("accepted") if keep_accepted else None
+        self._untold = _Untold()
+        self._told: list[list[int]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -120,22 +124,38 @@ class Examination:
         return self._resources.enter_context(_spool(self._spool_directory, name))
 
     def add(self, block: Block) -> pl.DataFrame:
-        """Judge one block; returns its accepted rows."""
+        """Judge one block; returns its accepted rows. After the last one `tell` is due."""
         verdict = self._judge(block)
-        reasons = in_order([verdict.failures, _reject_reasons(block.rejects, self.source.language)])
-        failed_rows = reasons.select("row").unique()
-        cells = pl.concat([self._cells(block.frame, failed_rows), self._rejected(block.rejects)]).sort("row")
         if self._accepted is not None:
             self._accepted.append(verdict.accepted)
+        self._records += block.frame.height + len(block.rejects) + block.blank
+        self._early += verdict.failing.height + len(block.rejects)
+        self._blank += block.blank
+        if verdict.accepted.height + verdict.failing.height != block.frame.height:
+            message = f"{block.frame.height} rows were judged as {verdict.accepted.height} + {verdict.failing.height}"
+            raise ArithmeticError(message)
+        self._untold.ends.append(self.last_row + 1)
+        self._untold.failing.append(verdict.failing)
+        self._untold.cells.append(self._cells(block.frame, verdict.failing["row"]))
+        self._untold.rejects += block.rejects
+        if self._untold.rows >= _TOLD_AT_ONCE:
+            self.tell()
+        return verdict.accepted
+
+    def tell(self) -> None:
+        """Work out why the rows fail that failed since the last time."""
+        untold, self._untold = self._untold, _Untold()
+        if not untold.ends:
+            return
+        told = self._validator.failures(untold.failing)
+        reasons = in_order([told, _reject_reasons(untold.rejects, self.source.language)])
+        cells = pl.concat([*untold.cells, self._rejected(untold.rejects)]).sort("row")
+        if reasons["row"].n_unique() != cells.height:
+            message = f"{cells.height} rows failed and {reasons['row'].n_unique()} have reasons"
+            raise ArithmeticError(message)
         self._failed.append(cells)
         self._reasons.append(reasons)
-        self._records += block.frame.height + len(block.rejects) + block.blank
-        self._early += failed_rows.height
-        self._blank += block.blank
-        if verdict.accepted.height + failed_rows.height != block.frame.height + len(block.rejects):
-            message = f"{block.frame.height} rows were judged as {verdict.accepted.height} + {failed_rows.height}"
-            raise ArithmeticError(message)
-        return verdict.accepted
+        self._told.append(untold.ends)
 
     def fail(self, late: Iterable[Late]) -> None:
         """Let rows fail that were accepted so far."""
@@ -161,9 +181,15 @@ class Examination:
             yield from pairs
             return
         with self.source.open() as file:
-            for block, (cells, reasons) in zip(file.blocks(), pairs, strict=True):
-                for first, end in _cuts(block.frame):
-                    yield self._with_late(*(_between(each, first, end) for each in (block.frame, cells, reasons)))
+            blocks, first = file.blocks(), 0
+            for (cells, reasons), ends in zip(pairs, self._told, strict=True):
+                for end, block in zip(ends, blocks, strict=False):
+                    for part in pairwise([first, *_cuts(block.frame), end]):
+                        yield self._with_late(*(_between(each, *part) for each in (block.frame, cells, reasons)))
+                    first = end
+            if next(blocks, None) is not None:
+                message = "the file has more blocks than it had"
+                raise ArithmeticError(message)
 
     def reason_counts(self) -> tuple[ReasonCount, ...]:
         """How often each reason occurred, the most frequent first."""
@@ -188,16 +214,16 @@ class Examination:
         late_rows = _within(self._late_rows, frame)
         if late_rows.is_empty():
             return cells, reasons
-        failing = frame.join(late_rows, on="row", how="semi")
+        failing = _rows(frame, late_rows["row"])
         values = self._validator.values(failing, {late.column for late in self._late})
-        told = [self._told(late, values.select("row", pl.col(late.column).alias("value"))) for late in self._late]
-        return pl.concat([cells, self._cells(failing, late_rows)]).sort("row"), in_order([reasons, *told])
+        told = [self._reasons_of(late, values.select("row", pl.col(late.column).alias("value"))) for late in self._late]
+        return pl.concat([cells, self._cells(failing, late_rows["row"])]).sort("row"), in_order([reasons, *told])
 
     def _counted_late(self, late: Late) -> pl.DataFrame:
-        example = self._told(late, late.rows.select("row", pl.lit(late.example).alias("value")).head(1))
+        example = self._reasons_of(late, late.rows.select("row", pl.lit(late.example).alias("value")).head(1))
         return _counted(example).with_columns(pl.lit(late.rows.height, pl.get_index_type()).alias("count"))
 
-    def _told(self, late: Late, values: pl.DataFrame) -> pl.DataFrame:
+    def _reasons_of(self, late: Late, values: pl.DataFrame) -> pl.DataFrame:
         """A failures frame of those late failures whose row and value are given."""
         failing = _within(late.rows, values).join(values, on="row")
         facts = {"value": shown(pl.col("value")), "row": pl.col("first").cast(pl.String)}
@@ -213,17 +239,16 @@ class Examination:
             may_clear=block.may_clear,
         )
 
-    def _cells(self, frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    def _cells(self, frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
         """Those rows of a block as the sender wrote them, without what is never reported."""
-        failing = frame.join(rows, on="row", how="semi") if rows.height else frame.clear()
-        return failing.select(
+        return _rows(frame, rows).select(
             "row",
             "line",
             *(f"c{index}" for index in self.header.reported),
             self._unsplit.alias("import_line"),
         )
 
-    def _rejected(self, rejects: tuple[Reject, ...]) -> pl.DataFrame:
+    def _rejected(self, rejects: Sequence[Reject]) -> pl.DataFrame:
         names = {normalised(name) for name in self.header.names}
         hidden = any(normalised(name) in names for name in NEVER_IMPORTED)
         cells = [f"c{index}" for index in self.header.reported]
@@ -241,16 +266,34 @@ class Examination:
         )
 
 
-def _cuts(block: pl.DataFrame) -> Iterator[tuple[int, int | None]]:
-    """First row and end of the parts of a block: whole blocks of late failures would take memory many times over."""
-    starts = block["row"].gather_every(_PART_ROWS).to_list()[1:]
-    return pairwise([0, *starts, None])
+@dataclass(slots=True)
+class _Untold:
+    """What failed in some blocks, before the reasons are worked out; `ends` are the rows that the blocks end before."""
+
+    ends: list[int] = field(default_factory=list)
+    failing: list[pl.DataFrame] = field(default_factory=list)
+    cells: list[pl.DataFrame] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return len(self.rejects) + sum(frame.height for frame in self.failing)
 
 
-def _between(frame: pl.DataFrame, first: int, end: int | None) -> pl.DataFrame:
+def _rows(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Those rows of a frame that has them all; both are sorted by row."""
+    return frame[frame["row"].search_sorted(rows)]
+
+
+def _cuts(block: pl.DataFrame) -> list[int]:
+    """Rows by which a block is cut in parts: whole blocks of late failures would take memory many times over."""
+    return block["row"].gather_every(_PART_ROWS).to_list()[1:]
+
+
+def _between(frame: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
     """The lines of a frame, sorted by row, from one row up to another that is left out."""
     start = frame["row"].search_sorted(first, side="left")
-    return frame.slice(start, None if end is None else frame["row"].search_sorted(end, side="left") - start)
+    return frame.slice(start, frame["row"].search_sorted(end, side="left") - start)
 
 
 def _within(rows: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
@@ -299,6 +342,7 @@ def examine(
                 unique.add(examination.add(block))
                 if progress is not None:
                     progress(Progress(rows=examination.last_row - 1, read=file.bytes_read, total=file.total_bytes))
+        examination.tell()
         examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
         examination.fail(unique.duplicates(examination.accepted, suspects))
         on_error.pop_all()
@@ -323,7 +367,7 @@ def _unsplit_line(header: Header) -> pl.Expr:
     return pl.when(cell != "").then(cell)
 
 
-def _reject_reasons(rejects: tuple[Reject, ...], language: str) -> pl.DataFrame:
+def _reject_reasons(rejects: Sequence[Reject], language: str) -> pl.DataFrame:
     found = [(reject.row, row_reason(reject.kind, reject.facts, language)) for reject in rejects]
     rows = [(row, -1, reason.code, None, reason.message) for row, reason in found]
     return pl.DataFrame(rows, schema=FAILURES, orient="row")

@@ -104,7 +104,7 @@ def _judged(
     validator = Validator(format_, header, today=today)
     verdict = validator.validate(frame, with_controls=pl.Series("row", [], pl.Int64))
     ends = [*accumulate(int(file.split.good.sum()) for file in files)]
-    bad = np.concatenate([odd.to_numpy(), verdict.failures["row"].to_numpy()])
+    bad = np.concatenate([odd.to_numpy(), verdict.failing["row"].to_numpy()])
     not_plain = {*np.searchsorted(ends, bad, side="right").tolist()}
     compared = [name for name in unique_columns(format_).values() if name in verdict.accepted.columns]
     warnings = (*header.warnings, *validator.warnings)

@@ -19,10 +19,10 @@ def invalid(block: Bytes) -> Ints:
 
 
 def _is_wrong(block: Bytes, at: Ints, ends_run: Flags) -> Flags:
-    byte = block[at]
+    byte: Bytes = block[at]
     one, two, three = (_before(at, byte, distance) for distance in (1, 2, 3))
     is_expected = (one >= 0xC2) | (two >= 0xE0) | (three >= 0xF0)
-    wrong = ((byte & 0xC0) == 0x80) != is_expected
+    wrong: Flags = ((byte & 0xC0) == 0x80) != is_expected
     wrong |= (byte == 0xC0) | (byte == 0xC1) | (byte > 0xF4)
     wrong |= ((one == 0xE0) & (byte < 0xA0)) | ((one == 0xED) & (byte > 0x9F))
     wrong |= ((one == 0xF0) & (byte < 0x90)) | ((one == 0xF4) & (byte > 0x8F))

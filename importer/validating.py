@@ -83,11 +83,11 @@ class Verdict:
     Attributes:
         accepted: row, line and the format's columns that the file has, as text to store: null keeps the stored
             value, CLEAR empties it. Unique e-mails have their comparison key beside them.
-        failures: see FAILURES; sorted by row and position.
+        failing: the other rows, for `Validator.failures`: what their cells say and which rules they break.
     """
 
     accepted: pl.DataFrame
-    failures: pl.DataFrame
+    failing: pl.DataFrame
 
 
 class Validator:
@@ -138,16 +138,29 @@ class Validator:
         cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming, may_clear=may_clear)
         cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
         rules = self._rules_to_ask(cells, self._rules(may_clear=may_clear))
-        asked = cells.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
+        broken = cells.select(rule.broken.alias(_broken(number)) for number, rule in rules.items())
         stored = cells.select(_stored(self._columns, may_clear=may_clear))
-        fails = asked.select(pl.any_horizontal(pl.all())).to_series()
+        fails = broken.select(pl.any_horizontal(pl.all())).to_series()
         if not fails.any():
-            return Verdict(accepted=stored, failures=pl.DataFrame(schema=FAILURES))
-        failing, asked = cells.filter(fails), asked.filter(fails)
-        failures = [
-            self._failures(failing.filter(rows), rule) for rule, rows in zip(rules, asked, strict=True) if rows.any()
+            return Verdict(accepted=stored, failing=pl.DataFrame(schema={"row": pl.Int64}))
+        return Verdict(accepted=stored.filter(~fails), failing=cells.hstack(broken).filter(fails))
+
+    def failures(self, failing: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """Why rows fail.
+
+        Args:
+            failing: `Verdict.failing` of some blocks; together they take hardly longer than one.
+
+        Returns:
+            See FAILURES; sorted by row and position.
+        """
+        rows = pl.concat(failing, how="diagonal")
+        found = [
+            self._failures(rows.filter(pl.col(_broken(number))), rule)
+            for number, rule in enumerate(self._rules(may_clear=True))
+            if _broken(number) in rows.columns and rows[_broken(number)].any()
         ]
-        return Verdict(accepted=stored.filter(~fails), failures=in_order(failures))
+        return in_order(found)
 
     def values(self, accepted: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
         """What `Verdict.accepted` has of these columns.
@@ -168,14 +181,14 @@ class Validator:
             ]
         return self._known_rules[may_clear]
 
-    def _rules_to_ask(self, cells: pl.DataFrame, rules: Sequence[Rule]) -> list[Rule]:
-        """The rules but those that no row of the block can break, because its values are short."""
+    def _rules_to_ask(self, cells: pl.DataFrame, rules: Sequence[Rule]) -> dict[int, Rule]:
+        """The rules by number, but those that no row of the block can break, because its values are short."""
         lengths = cells.select(
             pl.col(_mapped_name(column.name)).str.len_bytes().max().fill_null(0).alias(column.name)
             for column in self._columns
         )
         longest = lengths.row(0, named=True)
-        return [rule for rule in rules if longest[rule.column] > rule.harmless_bytes]
+        return {number: rule for number, rule in enumerate(rules) if longest[rule.column] > rule.harmless_bytes}
 
     def _raw(self, columns: Sequence[Column]) -> dict[str, pl.Expr]:
         return {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
@@ -334,6 +347,10 @@ def _given(column: Column, *, may_clear: bool) -> pl.Expr:
     """The text to be judged: null where the cell is empty or clears the stored value."""
     text = pl.col(column.name)
     return pl.when(text != CLEAR).then(text) if may_clear else text
+
+
+def _broken(number: int) -> str:
+    return f"broken|{number}"
 
 
 def _control(name: str) -> str:

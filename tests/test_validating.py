@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -9,13 +10,25 @@ import pytest
 from importer.format import CLEAR, Column, Format, Lookup
 from importer.grammar import WHITE_SPACE
 from importer.header import Header, match_header
-from importer.validating import EMAIL_LIMITS, FAILURES, Validator, Verdict
+from importer.validating import EMAIL_LIMITS, FAILURES, Validator
 
 TODAY = dt.date(2026, 11, 22)
 TEAMS = Lookup(noun="team", entries={"10": "Students", "20": "Staff", "Staff": "an id that is also a name"})
 
 
-def judged(rows: list[tuple[str, ...]], *columns: Column, lookups: dict[str, Lookup] | None = None) -> Verdict:
+class Judged(NamedTuple):
+    """What a validator says of one block."""
+
+    accepted: pl.DataFrame
+    failures: pl.DataFrame
+
+
+def judge(validator: Validator, block: pl.DataFrame) -> Judged:
+    verdict = validator.validate(block)
+    return Judged(verdict.accepted, validator.failures([verdict.failing]))
+
+
+def judged(rows: list[tuple[str, ...]], *columns: Column, lookups: dict[str, Lookup] | None = None) -> Judged:
     """The verdict of records of a key and these columns; the first has row 2."""
     format_ = Format(columns=(Column(name="uid", required=True), *columns), key="uid", lookups=lookups or {})
     header = match_header([column.name for column in format_.columns], format_)
@@ -25,7 +38,7 @@ def judged(rows: list[tuple[str, ...]], *columns: Column, lookups: dict[str, Loo
         schema={"row": pl.Int64, "line": pl.Int64, **{f"c{n}": pl.String for n in range(len(format_.columns))}},
         orient="row",
     )
-    return Validator(format_, header, today=TODAY).validate(frame)
+    return judge(Validator(format_, header, today=TODAY), frame)
 
 
 def stored(column: Column, text: str, lookup: Lookup | None = None) -> str | None:
@@ -221,7 +234,7 @@ def test_sentences_use_the_senders_name_of_the_column() -> None:
     header = match_header(["uid", "See {x} %s"], format_)
     assert isinstance(header, Header)
     frame = pl.DataFrame({"row": [2], "line": [2], "c0": ["U1"], "c1": [""]})
-    verdict = Validator(format_, header, today=TODAY).validate(frame)
+    verdict = judge(Validator(format_, header, today=TODAY), frame)
     assert verdict.failures["message"].to_list() == ["See {x} %s is required"]
 
 
@@ -260,12 +273,12 @@ def test_what_is_known_of_a_block_changes_nothing_but_speed() -> None:
         | {f"c{n}": [*cells[n:], *cells[:n], ""] for n in range(1, len(columns))}
     )
     validator = Validator(format_, header, today=TODAY)
-    slow = validator.validate(frame)
+    slow = judge(validator, frame)
     none = pl.Series("row", [], pl.Int64)
     quick = validator.validate(frame, with_controls=none, may_need_trimming=False, may_clear=False)
     assert slow.failures.height > len(columns)
     assert slow.accepted["uid"].to_list()[-1] == "l"
-    assert quick.failures.equals(slow.failures)
+    assert validator.failures([quick.failing]).equals(slow.failures)
     assert quick.accepted.equals(slow.accepted)
 
 
@@ -274,7 +287,7 @@ def test_a_column_with_a_default_may_be_empty() -> None:
     header = match_header(["uid", "c"], format_)
     assert isinstance(header, Header)
     frame = pl.DataFrame({"row": [2], "line": [2], "c0": ["U1"], "c1": [""]})
-    assert Validator(format_, header, today=TODAY).validate(frame).failures.is_empty()
+    assert judge(Validator(format_, header, today=TODAY), frame).failures.is_empty()
 
 
 def test_the_limits_of_an_address_hold_at_their_edges() -> None:
