@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from importer.format import Format
-from importer.format_file import FormatMistakesError, load_format
 from importer.model import shown_name
+from watcher.check_settings import CheckSettings, loading
 from watcher.clock import utc_now
 from watcher.model import CLIENT
-from watcher.settings import Settings, SettingsMistakesError, in_force, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from importer.model import Progress
     from watcher.overview import Overview
+    from watcher.settings import Settings
 
 SOME_FAILED, REFUSED, USAGE, UNAVAILABLE, BUG = 1, 2, 3, 69, 70
 DOCTOR_CODES = {"ok": 0, "warning": 1, "broken": 2}
@@ -102,12 +102,13 @@ def doctor(*, as_json: bool, send: bool) -> NoReturn:
     from watcher.doctor.examining import examined, mistaken  # noqa: PLC0415 - only this command needs it
     from watcher.doctor.findings import worst  # noqa: PLC0415
     from watcher.doctor.showing import finding_json, findings_table  # noqa: PLC0415
+    from watcher.loading import MISTAKES, load  # noqa: PLC0415
 
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it would write between the findings
     try:
-        loaded, format_ = _load()
+        loaded, format_ = load()
         found = [*examined(loaded, format_, make_transport=lambda: transport(loaded), send=send)]
-    except (SettingsMistakesError, FormatMistakesError) as error:
+    except MISTAKES as error:
         found = mistaken(error.mistakes)
     if as_json:
         for each in found:
@@ -138,13 +139,13 @@ def status(*, as_json: bool, watch: bool) -> None:
         show(loaded)
 
 
-def _show_status_json(loaded: Settings) -> None:
+def _show_status_json(loaded: "Settings") -> None:
     from watcher.answering import status_json  # noqa: PLC0415 - see history
 
     click.echo(status_json(*_status(loaded)))
 
 
-def _show_status(loaded: Settings) -> None:
+def _show_status(loaded: "Settings") -> None:
     from rich.console import Console  # noqa: PLC0415 - see check
 
     from watcher.answering import overview_line, overview_table, status_line, status_tables  # noqa: PLC0415
@@ -157,7 +158,7 @@ def _show_status(loaded: Settings) -> None:
         Console().print(table)
 
 
-def _status(loaded: Settings) -> tuple[dict[str, Any], "Overview"]:
+def _status(loaded: "Settings") -> tuple[dict[str, Any], "Overview"]:
     """What the running service says of itself, and what its database adds, or the end where none answers."""
     from watcher.overview import overview  # noqa: PLC0415 - see history
 
@@ -167,7 +168,7 @@ def _status(loaded: Settings) -> tuple[dict[str, Any], "Overview"]:
     return answer, overview(loaded.database, utc_now())
 
 
-def _answer(loaded: Settings, *request: str) -> dict[str, Any] | None:
+def _answer(loaded: "Settings", *request: str) -> dict[str, Any] | None:
     """The running service's answer, None where none runs, or the end where it cannot be asked."""
     from watcher.control import asked  # noqa: PLC0415 - see history
 
@@ -192,21 +193,22 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
 
     Exit codes: 0 every row would be accepted, 1 some failed, 2 the file would be refused, 3 wrong usage or settings.
     """
-    from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
+    with loading() as loaded:
+        from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
 
-    from importer import checking  # noqa: PLC0415
-    from importer.patterns import pattern_mistakes  # noqa: PLC0415
-    from watcher.presenting import checked_summary  # noqa: PLC0415
+        from importer import checking  # noqa: PLC0415
+        from importer.patterns import pattern_mistakes  # noqa: PLC0415
+        from watcher.presenting import checked_summary  # noqa: PLC0415
 
-    settings, format_ = _loaded()
-    if mistakes := [*_mistaken_paths(file, accepted, failed), *pattern_mistakes(format_)]:
+        settings = loaded() or CheckSettings.of(*_loaded())
+    if mistakes := [*_mistaken_paths(file, accepted, failed), *pattern_mistakes(settings.format_)]:
         _fail("\n".join(mistakes), USAGE)
     try:
         with _Progress(file) as progress:
             checked = checking.check(
                 file,
-                format_=format_,
-                max_bytes=settings.max_file_mb << 20,
+                format_=settings.format_,
+                max_bytes=settings.max_bytes,
                 today=utc_now().date(),
                 accepted=accepted,
                 failed=failed,
@@ -543,6 +545,8 @@ def template() -> None:
 @userdrop.command()
 def settings() -> None:
     """Show the settings in force, secrets as ***."""
+    from watcher.settings import in_force  # noqa: PLC0415 - see _loaded
+
     loaded, _ = _loaded()
     for name, value in in_force(loaded):
         click.echo(f"{name}={value}")
@@ -580,20 +584,17 @@ def _run_command() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _loaded() -> tuple[Settings, Format]:
+def _loaded() -> tuple["Settings", Format]:
     """Settings and format, or the end with every mistake in them."""
+    from watcher.loading import MISTAKES, load  # noqa: PLC0415 - `check` has them loaded by another process
+
     try:
-        return _load()
-    except (SettingsMistakesError, FormatMistakesError) as error:
+        return load()
+    except MISTAKES as error:
         _fail("\n".join(error.mistakes), USAGE)
 
 
-def _load() -> tuple[Settings, Format]:
-    settings = load_settings()
-    return settings, load_format(settings.format_file, default_login_source=settings.default_login_source)
-
-
-def _directory_of(settings: Settings, client: str) -> Path:
+def _directory_of(settings: "Settings", client: str) -> Path:
     """The client's directory, or the end where there is no such client."""
     from watcher.folders import find  # noqa: PLC0415 - see check
 
@@ -606,7 +607,7 @@ def _directory_of(settings: Settings, client: str) -> Path:
 
 
 @contextmanager
-def _opened_directory_of(settings: Settings, client: str) -> Iterator[Path]:
+def _opened_directory_of(settings: "Settings", client: str) -> Iterator[Path]:
     """The same by a path that stays with it; only the upload directory itself may be a link, of the administrator's."""
     from importer.anchoring import anchored  # noqa: PLC0415 - see check
 
@@ -620,7 +621,7 @@ def _opened_directory_of(settings: Settings, client: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _history(settings: Settings, format_: Format | None = None) -> Iterator["Connection"]:
+def _history(settings: "Settings", format_: Format | None = None) -> Iterator["Connection"]:
     """The service's database to be read, or the end with why that is not possible."""
     from importer.history import open_history  # noqa: PLC0415 - see history
 
@@ -629,7 +630,7 @@ def _history(settings: Settings, format_: Format | None = None) -> Iterator["Con
 
 
 @contextmanager
-def _engine(settings: Settings, format_: Format | None = None) -> Iterator["Engine"]:
+def _engine(settings: "Settings", format_: Format | None = None) -> Iterator["Engine"]:
     """The service's database to be changed, or the end with why that is not possible."""
     from importer.engines import make_engine  # noqa: PLC0415 - see history
 

@@ -1,0 +1,59 @@
+"""What `userdrop check` needs of the settings, loaded by a process of its own.
+
+pydantic, which settings and format are made of, and polars, which judges the file, take a third of a second each to
+load: side by side rather than one after the other.
+"""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from importer.format import Format
+
+if TYPE_CHECKING:
+    from watcher.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """The format, how large a file may be (in bytes), and the language of the reasons."""
+
+    format_: Format
+    max_bytes: int
+    language: str
+
+    @classmethod
+    def of(cls, settings: "Settings", format_: Format) -> Self:
+        """Those of all settings."""
+        return cls(format_=format_, max_bytes=settings.max_file_mb << 20, language=settings.language)
+
+
+@contextmanager
+def loading() -> Iterator[Callable[[], CheckSettings | None]]:
+    """Load them meanwhile; what it gives waits for them. None: ask for them here, to be told what is wrong."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        yield lambda: _sent(process)
+
+
+def _sent(process: subprocess.Popen[bytes]) -> CheckSettings | None:
+    answer, _ = process.communicate()
+    if process.returncode != 0:
+        return None
+    sent: CheckSettings = pickle.loads(answer)  # noqa: S301 - from a process of our own
+    return sent
+
+
+def main() -> None:
+    """Write them to standard output, pickled; any mistake ends it with another code than 0."""
+    from watcher.loading import load  # noqa: PLC0415 - which brings pydantic along
+
+    pickle.dump(CheckSettings.of(*load()), sys.stdout.buffer)
