@@ -85,6 +85,29 @@ def test_the_second_reading_finds_the_cells_of_late_failures_in_any_block(block_
             }
 
 
+@pytest.mark.parametrize("told_at_once", [1, 5, 1000])
+def test_it_changes_nothing_how_many_rows_wait_for_their_reasons(
+    monkeypatch: pytest.MonkeyPatch, told_at_once: int
+) -> None:
+    monkeypatch.setattr("importer.examining._TOLD_AT_ONCE", told_at_once)
+    rows = [f"U{number},u{number % 9}@b.ca,,{'x' * (number % 13)},{'02'[number != 12]}" for number in range(40)]
+    rows[3::10] = ["broken"] * 4
+    with examined(HEADER + "\n".join(rows), block_bytes=60) as examination:
+        examination.fail([late(2, 8, 12)])
+        told = messages(examination)
+        reasons = {row.code: row.count for row in examination.reason_counts()}
+        assert list(cells(examination)) == sorted(told) == list(told)
+        assert examination.counts.failed == len(told)
+    assert told[5] == ["the row has 1 cells, the header has 5; a separator is missing"]
+    assert told[8] == ["email 'u6@b.ca' is already used by another user"]
+    assert told[14] == [
+        "city is 12 characters long; at most 10 are allowed",
+        "level '0' is not allowed; use 1, 2",
+    ]
+    expected = {"duplicate_in_file": 21, "too_long": 6, "too_few_cells": 4, "duplicate_user": 3, "invalid": 1}
+    assert reasons == expected
+
+
 def test_late_failures_leave_the_accepted_rows() -> None:
     with examined(f"{HEADER}U1,,,,\nU2, first@B.ca ,,,\nU3,c@b.ca,,,\n") as examination:
         examination.fail([late(3)])

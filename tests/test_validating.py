@@ -192,6 +192,18 @@ def test_a_code_comes_before_a_name_that_looks_like_it() -> None:
     assert stored(colour, "r") == "R"
 
 
+def test_a_value_is_stored_alike_whatever_else_its_block_holds() -> None:
+    cased = Column(name="c", kind="choice", values={"a": "first", "A": "second"})
+    assert [stored(cased, text) for text in ("a", "A", "second")] == ["A", "A", "A"]
+    province, teams = replace(PROVINCE, name="d"), {"teams": TEAMS}
+    among_codes = judged([("U1", "10", "ON"), ("U2", "20", "QC"), ("U3", "", CLEAR)], TEAM, province, lookups=teams)
+    among_names = judged(
+        [("U1", "10", "ON"), ("U2", "20", "QC"), ("U3", "Staff", "quebec")], TEAM, province, lookups=teams
+    )
+    assert among_codes.accepted.rows()[:2] == among_names.accepted.rows()[:2]
+    assert among_codes.accepted.rows()[:2] == [(2, 2, "U1", "10", "ON"), (3, 3, "U2", "20", "QC")]
+
+
 def test_a_lookup_without_entries_takes_everything_and_says_so_once() -> None:
     empty = Lookup(noun="team")
     assert stored(TEAM, "zz", empty) == "zz"

@@ -35,7 +35,7 @@ class CheckSettings:
 @contextmanager
 def loading() -> Iterator[Callable[[], CheckSettings | None]]:
     """Load them meanwhile; what it gives waits for them. None: ask for them here, to be told what is wrong."""
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - this same program
         [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -54,6 +54,6 @@ def _sent(process: subprocess.Popen[bytes]) -> CheckSettings | None:
 
 def main() -> None:
     """Write them to standard output, pickled; any mistake ends it with another code than 0."""
-    from watcher.loading import load  # noqa: PLC0415 - which brings pydantic along
+    from watcher.configuration import load  # noqa: PLC0415 - which brings pydantic along
 
     pickle.dump(CheckSettings.of(*load()), sys.stdout.buffer)

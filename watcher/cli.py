@@ -99,10 +99,10 @@ def doctor(*, as_json: bool, send: bool) -> NoReturn:
     from rich.console import Console  # noqa: PLC0415 - see check
 
     from watcher.app import transport  # noqa: PLC0415 - see run
+    from watcher.configuration import MISTAKES, load  # noqa: PLC0415
     from watcher.doctor.examining import examined, mistaken  # noqa: PLC0415 - only this command needs it
     from watcher.doctor.findings import worst  # noqa: PLC0415
     from watcher.doctor.showing import finding_json, findings_table  # noqa: PLC0415
-    from watcher.loading import MISTAKES, load  # noqa: PLC0415
 
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it would write between the findings
     try:
@@ -586,7 +586,7 @@ def _run_command() -> int:
 
 def _loaded() -> tuple["Settings", Format]:
     """Settings and format, or the end with every mistake in them."""
-    from watcher.loading import MISTAKES, load  # noqa: PLC0415 - `check` has them loaded by another process
+    from watcher.configuration import MISTAKES, load  # noqa: PLC0415 - `check` has them loaded by another process
 
     try:
         return load()
