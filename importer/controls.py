@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from importer.utf8 import Bytes, Ints
+from importer.utf8 import Bytes, Ints, places
 
 _CACHED_BYTES: Final = 1 << 17
 _TAB: Final = 0x09
@@ -28,15 +28,14 @@ def controls(data: bytes, end: int, *, line_ends: int) -> Ints:
     if low == line_ends:
         pieces.clear()
     found = [_low(piece) + begin for begin, piece in pieces]
-    if data.find(b"\x7f", 0, end) >= 0:
-        found.append(np.flatnonzero(block == 0x7F))
+    found.append(places(data, b"\x7f", end))
     if data.find(b"\xc2", 0, end) >= 0:
         found.append(np.fromiter((match.start() for match in _C1.finditer(data, 0, end)), np.int64))
     return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def _low(piece: Bytes) -> Ints:
-    at = np.flatnonzero(piece < 0x20)
-    what = piece[at]
-    found: Ints = at[(what != _LF) & (what != _CR) & (what != _TAB)]
-    return found
+    is_low = piece < 0x20
+    for allowed in (_LF, _CR, _TAB):
+        is_low ^= piece == allowed
+    return np.flatnonzero(is_low)

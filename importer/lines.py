@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from importer.utf8 import Bytes, Flags, Ints, invalid
+from importer.utf8 import Bytes, Flags, Ints, invalid, places
 
 _LF: Final = 0x0A
 _CR: Final = 0x0D
@@ -99,7 +99,7 @@ def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8
         quotes=quotes,
         long=ends - starts > longest,
         undecodable=_none(starts) if is_utf8 else _lines_of(invalid(block), nexts),
-        nul=_lines_of(np.flatnonzero(block == 0), nexts) if b"\0" in data else _none(starts),
+        nul=_lines_of(places(data, b"\0", len(data)), nexts),
         marks=marks,
     )
 
