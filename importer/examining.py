@@ -33,8 +33,10 @@ HIDDEN_LINE = "(not shown, because the file has a password column)"
 
 _LISTED_REASONS = 100
 _PART_ROWS = 8_000
-_TOLD_AT_ONCE = 2_000
-"""As many failing rows wait for their reasons: working these out for few rows takes as long as for many."""
+_TOLD_ROWS, _TOLD_BLOCKS = 2_000, 4
+"""How many failing rows wait for their reasons, which for few rows take as long as for many; and those of how many
+blocks, as they keep the text of their blocks in memory.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,7 @@ class Examination:
         self._untold.failing.append(verdict.failing)
         self._untold.cells.append(self._cells(block.frame, verdict.failing["row"]))
         self._untold.rejects += block.rejects
-        if self._untold.rows >= _TOLD_AT_ONCE:
+        if self._untold.rows >= _TOLD_ROWS or len(self._untold.ends) >= _TOLD_BLOCKS:
             self.tell()
         return verdict.accepted
 

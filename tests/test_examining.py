@@ -85,11 +85,12 @@ def test_the_second_reading_finds_the_cells_of_late_failures_in_any_block(block_
             }
 
 
-@pytest.mark.parametrize("told_at_once", [1, 5, 1000])
+@pytest.mark.parametrize(("rows_at_once", "blocks_at_once"), [(1, 99), (5, 99), (99, 1), (99, 3), (99, 99)])
 def test_it_changes_nothing_how_many_rows_wait_for_their_reasons(
-    monkeypatch: pytest.MonkeyPatch, told_at_once: int
+    monkeypatch: pytest.MonkeyPatch, rows_at_once: int, blocks_at_once: int
 ) -> None:
-    monkeypatch.setattr("importer.examining._TOLD_AT_ONCE", told_at_once)
+    monkeypatch.setattr("importer.examining._TOLD_ROWS", rows_at_once)
+    monkeypatch.setattr("importer.examining._TOLD_BLOCKS", blocks_at_once)
     rows = [f"U{number},u{number % 9}@b.ca,,{'x' * (number % 13)},{'02'[number != 12]}" for number in range(40)]
     rows[3::10] = ["broken"] * 4
     with examined(HEADER + "\n".join(rows), block_bytes=60) as examination:
