@@ -29,7 +29,7 @@ ROW_SENTENCES = {
     "unknown.suggestion": "{column} '{value}' is not a known {noun}; did you mean '{suggestion}'?",
     "duplicate_in_file": "{column} '{value}' is already used in row {row}",
     "duplicate_user": "{column} '{value}' is already used by another user",
-    "too_few_cells": "the row has {cells} cells, the header has {expected}; a separator is missing",
+    "too_few_cells": "the row has {cells} of the header's {expected} cells; a separator is missing",
     "too_many_cells": "the row has {cells} cells, the header has {expected}; quote a value that holds a separator",
     "bad_quotes": "the row's quotes do not match; quote a whole value, and double the quotes inside it",
     "bad_encoding": "the row has bytes that are not {encoding}; save the file as “CSV UTF-8”",

@@ -25,6 +25,12 @@ def test_mistakes_are_left_to_whoever_asks_again(
     assert capfd.readouterr() == ("", "")
 
 
+def test_without_another_process_they_are_left_to_this_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
+    with loading() as loaded:
+        assert loaded() is None
+
+
 def test_nothing_of_the_directory_in_which_it_is_called_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "pickle.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)

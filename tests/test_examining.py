@@ -99,7 +99,7 @@ def test_it_changes_nothing_how_many_rows_wait_for_their_reasons(
         reasons = {row.code: row.count for row in examination.reason_counts()}
         assert list(cells(examination)) == sorted(told) == list(told)
         assert examination.counts.failed == len(told)
-    assert told[5] == ["the row has 1 cells, the header has 5; a separator is missing"]
+    assert told[5] == ["the row has 1 of the header's 5 cells; a separator is missing"]
     assert told[8] == ["email 'u6@b.ca' is already used by another user"]
     assert told[14] == [
         "city is 12 characters long; at most 10 are allowed",

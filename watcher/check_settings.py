@@ -35,12 +35,17 @@ class CheckSettings:
 @contextmanager
 def loading() -> Iterator[Callable[[], CheckSettings | None]]:
     """Load them meanwhile; what it gives waits for them. None: ask for them here, to be told what is wrong."""
-    with subprocess.Popen(  # noqa: S603 - this same program
-        [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this same program
+            [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:  # there are as many processes as there may be
+        yield lambda: None
+        return
+    with process:
         yield lambda: _sent(process)
 
 
