@@ -16,7 +16,6 @@ import click
 
 from importer.format import Format
 from importer.model import shown_name
-from watcher.check_settings import CheckSettings, loading
 from watcher.clock import utc_now
 from watcher.model import CLIENT
 
@@ -193,6 +192,8 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
 
     Exit codes: 0 every row would be accepted, 1 some failed, 2 the file would be refused, 3 wrong usage or settings.
     """
+    from watcher.check_settings import CheckSettings, loading  # noqa: PLC0415 - only this command needs it
+
     with loading() as loaded:
         from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
 
