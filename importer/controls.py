@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from importer.utf8 import Bytes, Ints, places
+from importer.utf8 import Bytes, Ints
 
 _CACHED_BYTES: Final = 1 << 17
+_WINDOW_BYTES: Final = 1 << 12
 _TAB: Final = 0x09
 _LF: Final = 0x0A
 _CR: Final = 0x0D
@@ -27,11 +28,20 @@ def controls(data: bytes, end: int, *, line_ends: int) -> Ints:
     low = sum(int(np.count_nonzero(piece < 0x20)) for _, piece in pieces)
     if low == line_ends:
         pieces.clear()
-    found = [_low(piece) + begin for begin, piece in pieces]
-    found.append(places(data, b"\x7f", end))
+    found = [places(data, b"\x7f", end), *(_low(piece) + begin for begin, piece in pieces)]
     if data.find(b"\xc2", 0, end) >= 0:
         found.append(np.fromiter((match.start() for match in _C1.finditer(data, 0, end)), np.int64))
-    return np.concatenate([np.empty(0, np.int64), *found])
+    return np.concatenate(found)
+
+
+def places(data: bytes, byte: bytes, end: int) -> Ints:
+    """The offsets of a byte before `end`; next to nothing to find out where there are few."""
+    found, begin = [np.empty(0, np.int64)], data.find(byte, 0, end)
+    while begin >= 0:
+        window = np.frombuffer(data, np.uint8, count=min(_WINDOW_BYTES, end - begin), offset=begin)
+        found.append(np.flatnonzero(window == byte[0]) + begin)
+        begin = data.find(byte, begin + window.size, end)
+    return np.concatenate(found)
 
 
 def _low(piece: Bytes) -> Ints:

@@ -185,6 +185,7 @@ class Examination:
         with self.source.open() as file:
             blocks, first = file.blocks(), 0
             for (cells, reasons), ends in zip(pairs, self._told, strict=True):
+                # The ends come first: the other way round zip would take a block more and drop it.
                 for end, block in zip(ends, blocks, strict=False):
                     for part in pairwise([first, *_cuts(block.frame), end]):
                         yield self._with_late(*(_between(each, *part) for each in (block.frame, cells, reasons)))

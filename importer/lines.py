@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from importer.utf8 import Bytes, Flags, Ints, invalid, places
+from importer.controls import places
+from importer.utf8 import Bytes, Flags, Ints, invalid
 
 _LF: Final = 0x0A
 _CR: Final = 0x0D

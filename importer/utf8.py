@@ -1,25 +1,11 @@
 """Where bytes are not UTF-8, for a whole block at once. Source: RFC 3629, section 4."""
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-_WINDOW_BYTES: Final = 1 << 12
-
-
-def places(data: bytes, byte: bytes, end: int) -> Ints:
-    """The offsets of a byte before `end`; next to nothing to find out where there are few."""
-    found, begin = [np.empty(0, np.int64)], data.find(byte, 0, end)
-    while begin >= 0:
-        window = np.frombuffer(data, np.uint8, count=min(_WINDOW_BYTES, end - begin), offset=begin)
-        found.append(np.flatnonzero(window == byte[0]) + begin)
-        begin = data.find(byte, begin + window.size, end)
-    return np.concatenate(found)
 
 
 def invalid(block: Bytes) -> Ints:

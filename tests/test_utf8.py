@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from importer.utf8 import count_runs, invalid, places
+from importer.utf8 import count_runs, invalid
 
 _TRICKY: list[str | bytes] = [
     *("é", "€", "😀", "ÿ", "\u0800", "\uffff", "\U0010ffff", "a", "\n"),
@@ -45,10 +45,3 @@ def test_a_run_of_bytes_is_invalid_just_where_the_decoder_says_so(text: bytes) -
 def test_runs_are_counted_as_the_decoder_judges_them(text: bytes) -> None:
     runs = re.findall(rb"[\x80-\xff]+", text)
     assert count_runs(np.frombuffer(text, np.uint8)) == (len(runs), sum(map(_is_valid, runs)))
-
-
-@given(st.lists(st.sampled_from([b"\0", b"x", b"x" * 4_095, b"\0" * 4_097])), st.integers(0, 20_000))
-def test_places_are_those_of_a_loop(parts: list[bytes], end: int) -> None:
-    data = b"".join(parts)
-    end = min(end, len(data))
-    assert places(data, b"\0", end).tolist() == [at for at, byte in enumerate(data[:end]) if byte == 0]

@@ -34,7 +34,10 @@ class CheckSettings:
 
 @contextmanager
 def loading() -> Iterator[Callable[[], CheckSettings | None]]:
-    """Load them meanwhile; what it gives waits for them. None: ask for them here, to be told what is wrong."""
+    """Load them meanwhile; calling what it gives waits for them.
+
+    That is None where they cannot be loaded so: to load them in this process tells what is wrong.
+    """
     try:
         process = subprocess.Popen(  # noqa: S603 - this same program
             [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
