@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
 from importer.ahead import ahead
-from importer.dialect import Dialect
 from importer.format import NEVER_IMPORTED, Format, normalised
 from importer.header import Header, match_header
 from importer.model import Counts, FileRefused, Finding, Progress, ReasonCount, Refusal
@@ -68,23 +67,36 @@ class Source:
         )
 
 
+class Judged(NamedTuple):
+    """One block's rows: those that are accepted so far, as `Verdict.accepted` has them, and the last one's number."""
+
+    accepted: pl.DataFrame
+    last_row: int
+
+
 class Examination:
-    """What became of each record of a file. A context manager that owns files in `spool_directory`."""
+    """What becomes of each record of a file, known when all of it is judged.
+
+    A context manager that owns the open file, and files in `spool_directory`.
+    """
 
     def __init__(
         self,
         source: Source,
+        file: UserFile,
         header: Header,
-        dialect: Dialect,
         validator: Validator,
         *,
         spool_directory: Path | None,
-        keep_accepted: bool,
+        progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.source = source
         self.header = header
-        self.dialect = dialect
+        self.dialect = file.dialect
         self.warnings: tuple[Finding, ...] = ()
+        self._file = file
+        self._progress = progress
+        self._is_judged = False
         self._records = self._early = self._blank = 0
         self._late: list[Late] = []
         self._late_rows = pl.DataFrame(schema={"row": pl.Int64})
@@ -92,8 +104,9 @@ class Examination:
         self._spool_directory = spool_directory
         self._unsplit = _unsplit_line(header)
         self._resources = ExitStack()
+        self._resources.push(file)
         self._failed, self._reasons = self.spool("failed"), self.spool("reasons")
-        self._accepted = self.spool("accepted") if keep_accepted else None
+        self._accepted: Spool | None = None
         self._untold = _Untold()
         self._told: list[list[int]] = []
 
@@ -124,6 +137,42 @@ class Examination:
     def spool(self, name: str) -> Spool:
         """A new place for frames, which lasts as long as the examination."""
         return self._resources.enter_context(_spool(self._spool_directory, name))
+
+    def judge(self, *, keep_accepted: bool = False) -> Iterator[Judged]:
+        """Judge the file, block by block; after the last one those rows fail too that repeat a unique value.
+
+        A file that is judged is not judged again: then there are no blocks.
+
+        Args:
+            keep_accepted: whether accepted rows wait on disk; otherwise each use of them reads the file again.
+
+        Raises:
+            FileRefused: the file as a whole cannot be imported.
+            OSError: the disk is full or broken.
+        """
+        if self._is_judged:
+            return
+        self._is_judged = True
+        if keep_accepted:
+            self._accepted = self.spool("accepted")
+        unique = UniqueValues(self.source.format, self.header)
+        with self._file as file:
+            with ahead(file.blocks()) as blocks:
+                for block in blocks:
+                    accepted = self.add(block)
+                    unique.add(accepted)
+                    if self._progress is not None:
+                        self._progress(Progress(rows=self._records, read=file.bytes_read, total=file.total_bytes))
+                    yield Judged(accepted, self.last_row)
+            self.tell()
+            self.warnings = (*file.warnings, *self.header.warnings, *self._validator.warnings)
+        with _spool(self._spool_directory, "unique") as suspects:
+            self.fail(unique.duplicates(self.accepted, suspects))
+
+    def finish(self, *, keep_accepted: bool = False) -> None:
+        """Judge all of it, as `judge` does, unless that was done."""
+        for _ in self.judge(keep_accepted=keep_accepted):
+            pass
 
     def add(self, block: Block) -> pl.DataFrame:
         """Judge one block; returns its accepted rows. After the last one `tell` is due."""
@@ -304,6 +353,36 @@ def _within(rows: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
     return rows.clear() if block.is_empty() else _between(rows, block["row"][0], block["row"][-1] + 1)
 
 
+def begin_examination(
+    source: Source,
+    *,
+    today: dt.date,
+    spool_directory: Path | None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Examination:
+    """Open a file that is to be judged.
+
+    Args:
+        source: what to examine.
+        today: dates of birth are not after it.
+        spool_directory: an empty directory of the caller's, on a disk with room for the file twice; None for a small
+            file, which memory has room for.
+        progress: told after each block.
+
+    Raises:
+        FileRefused: the file as a whole cannot be imported.
+    """
+    with ExitStack() as on_error:
+        file = on_error.enter_context(source.open())
+        header = match_header(file.header, source.format)
+        if isinstance(header, Refusal):
+            raise FileRefused(header)
+        validator = Validator(source.format, header, today=today, language=source.language)
+        examination = Examination(source, file, header, validator, spool_directory=spool_directory, progress=progress)
+        on_error.pop_all()
+    return examination
+
+
 def examine(
     source: Source,
     *,
@@ -312,42 +391,12 @@ def examine(
     keep_accepted: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Examination:
-    """Read and judge a file.
-
-    Args:
-        source: what to examine.
-        today: dates of birth are not after it.
-        spool_directory: an empty directory of the caller's, on a disk with room for the file twice; None for a small
-            file, which memory has room for.
-        keep_accepted: whether accepted rows wait on disk; otherwise each use of them reads the file again.
-        progress: told after each block.
-
-    Raises:
-        FileRefused: the file as a whole cannot be imported.
-        OSError: the disk is full or broken.
-    """
-    with (
-        source.open() as file,
-        _spool(spool_directory, "unique") as suspects,
-        ExitStack() as on_error,
-    ):
-        header = match_header(file.header, source.format)
-        if isinstance(header, Refusal):
-            raise FileRefused(header)
-        validator = Validator(source.format, header, today=today, language=source.language)
-        examination = Examination(
-            source, header, file.dialect, validator, spool_directory=spool_directory, keep_accepted=keep_accepted
+    """Open a file and judge it; arguments and errors are those of `begin_examination` and `Examination.judge`."""
+    with ExitStack() as on_error:
+        examination = on_error.enter_context(
+            begin_examination(source, today=today, spool_directory=spool_directory, progress=progress)
         )
-        on_error.enter_context(examination)
-        unique = UniqueValues(source.format, header)
-        with ahead(file.blocks()) as blocks:
-            for block in blocks:
-                unique.add(examination.add(block))
-                if progress is not None:
-                    progress(Progress(rows=examination.last_row - 1, read=file.bytes_read, total=file.total_bytes))
-        examination.tell()
-        examination.warnings = (*file.warnings, *header.warnings, *validator.warnings)
-        examination.fail(unique.duplicates(examination.accepted, suspects))
+        examination.finish(keep_accepted=keep_accepted)
         on_error.pop_all()
     return examination
 

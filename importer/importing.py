@@ -24,7 +24,7 @@ from importer.archiving import ForBak, put_all_into_bak
 from importer.claiming import ChangedWhileTakenError, Copied, NotCopied, UnreadableError
 from importer.database import migrate
 from importer.engines import is_outage
-from importer.examining import Examination, Source, examine
+from importer.examining import Examination, Source, begin_examination, examine
 from importer.format import Format
 from importer.ledger import Entry
 from importer.model import (
@@ -51,7 +51,7 @@ from importer.model import (
 from importer.purging import purge
 from importer.reading import Limits
 from importer.reporting import write_report
-from importer.storing import Member, Store, Work
+from importer.storing import Job, Member, Store, Work
 from importer.together import read_together
 
 MAX_ATTEMPTS = 3
@@ -238,11 +238,9 @@ class Importer:
         except FileRefused as refused:
             return refused.refusal
 
-    def _examine(self, claim: Claim, format_: Format, spool: Path | None = None) -> Examination:
+    def _examine(self, claim: Claim, format_: Format) -> Examination:
         today = self._clock.now().date()
-        shown = None if self._shows is None else partial(_show, self._shows, claim)
-        source = self._source(claim, format_)
-        return examine(source, today=today, spool_directory=spool, keep_accepted=True, progress=shown)
+        return examine(self._source(claim, format_), today=today, spool_directory=None, keep_accepted=True)
 
     def _source(self, claim: Claim, format_: Format) -> Source:
         return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits, language=self._language)
@@ -323,18 +321,21 @@ class Importer:
         return self._store.refuse(claim, copied, refusal, at=self._clock.now(), seconds=seconds)
 
     def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
+        now = self._clock.now()
+        job = Job(
+            claim=claim,
+            copied=copied,
+            at=now,
+            seconds=lambda: self._clock.elapsed() - started,
+            write_report=lambda judged: write_report(judged, claim.report),
+        )
+        source = self._source(claim, format_)
+        shown = None if self._shows is None else partial(_show, self._shows, claim)
         with (
             TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
-            self._examine(claim, format_, Path(spool)) as examination,
+            begin_examination(source, today=now.date(), spool_directory=Path(spool), progress=shown) as examination,
         ):
-            return self._store.import_users(
-                claim,
-                copied,
-                examination,
-                at=self._clock.now(),
-                seconds=lambda: self._clock.elapsed() - started,
-                write_report=lambda judged: write_report(judged, claim.report),
-            )
+            return self._store.import_users(job, examination)
 
     def _give_back(self, claim: Claim) -> Superseded | None:
         """None where the file is back under its name."""

@@ -5,7 +5,6 @@ them is in `importer.engines`.
 """
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,13 +26,11 @@ from sqlalchemy import (
     update,
 )
 
-from importer.engines import load, loaded, make, plain_text
+from importer.adding import NewUsers
+from importer.engines import load, loaded, make
 from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim, Counts
-from importer.repeats import MANY_ROWS
 from importer.staging import BROUGHT_BY, Staging, changes_table
-
-_BROUGHT = ("created_by", "updated_by")
 
 
 class Merge:
@@ -135,32 +132,12 @@ class Merge:
         return update(self._users).where(self._same_user, is_other).values(feed_hash=given)
 
     def _insert(self, connection: Connection, stored: pl.DataFrame) -> Mapping[str, int]:
-        """Add the users that are not there, without the way round by a temporary table: claim → how many."""
-        users = self._users.c
-        marks = {
-            "client": self._claim.client,
-            "created_at": plain_text(connection, users.created_at, self._at),
-            "updated_at": plain_text(connection, users.updated_at, self._at),
-        }
-        brought_by = pl.col(BROUGHT_BY) if self._staging.is_of_several else pl.lit(self._claim.id)
-        defaults = self._format.defaults
-        absent = {name: value for name, value in defaults.items() if name not in self._columns}
-        values = [_given(name, defaults.get(name)) for name in self._columns]
-        constants = {**marks, **absent}
-        marked = [pl.lit(value).alias(name) for name, value in constants.items()]
-        columns = [*marked, *(brought_by.alias(name) for name in _BROUGHT), "feed_hash", *values]
-        same = [*constants] if self._staging.is_of_several else [*constants, *_BROUGHT]
-        inserted: Counter[str] = Counter()
+        """Add the users that are not there: claim → how many."""
+        new = NewUsers(connection, self._users, self._format, self._claim, self._at)
         for rows in self._staging.of_nobody(stored):
-            new = rows.select(columns)
-            load(connection, self._users, new, constant=same)
-            if self._staging.is_of_several:
-                inserted.update(new["created_by"].to_list())
-            else:
-                inserted[self._claim.id] += new.height
-        if inserted.total() >= MANY_ROWS:
-            loaded(connection, self._users)  # or the next import meets a planner that knows of no users yet
-        return inserted
+            new.add(rows)
+        new.done()
+        return new.added
 
     def _differs(self, name: str) -> ColumnElement[bool]:
         given = self._changes.c[name]
@@ -177,9 +154,3 @@ class Merge:
 
 def _completed(counts: Counts, inserted: int, updated: int) -> Counts:
     return replace(counts, inserted=inserted, updated=updated, unchanged=counts.accepted - inserted - updated)
-
-
-def _given(name: str, default: str | None) -> pl.Expr:
-    """The value of a new user."""
-    value = pl.when(pl.col(name) != CLEAR).then(pl.col(name))
-    return value if default is None else value.fill_null(default)

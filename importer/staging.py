@@ -25,7 +25,7 @@ from importer.database import imports
 from importer.engines import load, loaded, make, staging
 from importer.fetching import fetched
 from importer.format import Format, unique_columns
-from importer.hashing import feed_hashes
+from importer.hashing import with_hashes
 from importer.repeats import news
 from importer.spooling import Spool
 
@@ -170,7 +170,7 @@ class Staging:
     def _hashed(self) -> Iterator[pl.DataFrame]:
         for frame in self.rows.accepted():
             if frame.height:
-                yield frame.drop("line").with_columns(feed_hashes(frame, self._format))
+                yield with_hashes(frame.drop("line"), self._format)
 
     def _empty_spool(self) -> Spool:
         if self._chosen is None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +10,16 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
+from importer.adding import NewUsers
+from importer.ahead import ahead
 from importer.archiving import BAK, archive_names
 from importer.claiming import Copied
 from importer.conflicting import Conflicts
 from importer.database import LOOKUP_TABLES, imports, notices, user_table
-from importer.engines import is_outage, reading_engine, take_turns
-from importer.examining import Examination
+from importer.engines import is_outage, reading_engine, staging, take_turns
+from importer.examining import Examination, Judged
 from importer.format import Format, Lookup
+from importer.hashing import with_hashes
 from importer.ledger import (
     NOTHING,
     Entry,
@@ -64,6 +67,25 @@ class Member:
         if isinstance(self.found, PlainFile):
             return Mergeable(kind=self.found.header, values=self.found.values)
         return Mergeable(kind=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The import of one file.
+
+    Attributes:
+        claim: what is imported.
+        copied: the size and hash of its copy.
+        at: now.
+        seconds: how long the import has taken so far.
+        write_report: makes the failed-users CSV durable before the commit.
+    """
+
+    claim: Claim
+    copied: Copied
+    at: dt.datetime
+    seconds: Callable[[], float]
+    write_report: Callable[[Examination], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,78 +180,85 @@ class Store:
             names = {"archive": archive, "report": report if row.report else None}
             connection.execute(update(imports).where(imports.c.claim_id == claim.id).values(names))
 
-    def import_users(
-        self,
-        claim: Claim,
-        copied: Copied,
-        examination: Examination,
-        *,
-        at: dt.datetime,
-        seconds: Callable[[], float],
-        write_report: Callable[[Examination], None],
-    ) -> Imported:
+    def import_users(self, job: Job, examination: Examination) -> Imported:
         """Merge the accepted rows, with the ledger's entry and the notices, in one transaction.
 
         Args:
-            claim: what is imported.
-            copied: its size and hash.
-            examination: its rows; rows whose unique values other users hold fail here.
-            at: now.
-            seconds: how long the import has taken so far.
-            write_report: makes the failed-users CSV durable before the commit.
+            job: the file.
+            examination: of the file, begun; it is judged here. Rows whose unique values other users hold fail as well.
 
         Raises:
+            FileRefused: the file as a whole cannot be imported; nothing was committed.
             sqlalchemy.exc.SQLAlchemyError: nothing was committed, unless the commit itself failed: ask `entry`.
             OSError: the report could not be written; nothing was committed.
         """
         with self._engine.connect() as connection:
-            staging = self._staging(examination, claim.client)
-            staging.fill_early(connection)
+            with staging(connection):
+                is_first = not self._knows_users(connection, job.claim.client)
+            done = self._import_first(connection, job, examination) if is_first else None
+            if done is not None:
+                return done
+            examination.finish(keep_accepted=True)
+            staged = self._staging(examination, job.claim.client)
+            staged.fill_early(connection)
             with connection.begin():
-                _take_turns(connection, claim.client)
-                return self._import(
-                    connection,
-                    staging,
-                    claim,
-                    copied,
-                    examination,
-                    at=at,
-                    seconds=seconds,
-                    write_report=write_report,
-                )
+                _take_turns(connection, job.claim.client)
+                return self._import(connection, staged, job, examination)
 
-    def _import(
-        self,
-        connection: Connection,
-        staging: Staging,
-        claim: Claim,
-        copied: Copied,
-        examination: Examination,
-        *,
-        at: dt.datetime,
-        seconds: Callable[[], float],
-        write_report: Callable[[Examination], None],
-    ) -> Imported:
-        staging.fill(connection)
-        examination.fail(Conflicts(connection, self._users, staging, self._format, claim.client).drop())
+    def _import_first(self, connection: Connection, job: Job, examination: Examination) -> Imported | None:
+        """Write the file of a client who has no users yet while it is being judged.
+
+        Every row makes a user, but where a value is repeated. None, with nothing written, where the usual way is to be
+        gone: where a row has kept out another one that is accepted, and where so many rows fail that the database
+        would be held for little.
+        """
+        claim = job.claim
+        with connection.begin() as transaction:
+            _take_turns(connection, claim.client)
+            if self._knows_users(connection, claim.client):
+                return None
+            new = NewUsers(connection, self._users, self._format, claim, job.at)
+            with ahead(_hashed(examination.judge(), self._format)) as blocks:
+                for block in blocks:
+                    if transaction.is_active:
+                        new.add_if_free(block.accepted)
+                        if new.added.total() * 2 < block.last_row - 1:
+                            transaction.rollback()
+            counts = replace(examination.counts, inserted=new.added.total())
+            if transaction.is_active and counts.inserted == counts.accepted:
+                new.done()
+                if counts.failed:
+                    job.write_report(examination)
+                return self._done(connection, job, examination, counts)
+            if transaction.is_active:
+                transaction.rollback()
+        return None
+
+    def _import(self, connection: Connection, staged: Staging, job: Job, examination: Examination) -> Imported:
+        staged.fill(connection)
+        examination.fail(Conflicts(connection, self._users, staged, self._format, job.claim.client).drop())
         if examination.counts.failed:
-            write_report(examination)
-        merge = Merge(self._users, staging, self._format, claim, at)
-        counts = merge.run(connection, {claim.id: examination.counts})[claim.id]
-        archive, report = self._names(connection, claim, at)
+            job.write_report(examination)
+        merge = Merge(self._users, staged, self._format, job.claim, job.at)
+        counts = merge.run(connection, {job.claim.id: examination.counts})[job.claim.id]
+        return self._done(connection, job, examination, counts)
+
+    def _done(self, connection: Connection, job: Job, examination: Examination, counts: Counts) -> Imported:
+        """Write what became of a file."""
+        archive, report = self._names(connection, job.claim, job.at)
         done = Imported(
-            claim=claim,
+            claim=job.claim,
             counts=counts,
             reasons=examination.reason_counts(),
             warnings=examination.warnings,
-            sha256=copied.sha256,
-            same_as=earlier_claim(connection, claim, copied),
-            seconds=seconds(),
+            sha256=job.copied.sha256,
+            same_as=earlier_claim(connection, job.claim, job.copied),
+            seconds=job.seconds(),
             archive=archive,
             report=report if counts.failed else None,
         )
-        write_entry(connection, imported_values(done, copied, at))
-        self._tell(connection, done, at)
+        write_entry(connection, imported_values(done, job.copied, job.at))
+        self._tell(connection, done, job.at)
         return done
 
     def import_group(self, client: str, members: Sequence[Member], work: Work) -> list[Imported | Refused]:
@@ -275,12 +304,12 @@ class Store:
         claims = {member.claim.id: member.claim for member in members}
         files = {member.claim.id: found for member in members if isinstance(found := member.found, PlainFile)}
         first = members[0].claim
-        staging = self._staging(Joined(files), first.client)
-        staging.fill(connection)
-        if Conflicts(connection, self._users, staging, self._format, first.client).are_possible():
+        staged = self._staging(Joined(files), first.client)
+        staged.fill(connection)
+        if Conflicts(connection, self._users, staged, self._format, first.client).are_possible():
             raise _NotAsOneError
         accepted = {id_: file.accepted.height for id_, file in files.items()}
-        merge = Merge(self._users, staging, self._format, first, work.at)
+        merge = Merge(self._users, staged, self._format, first, work.at)
         counts = merge.run(connection, {id_: Counts(records=rows, accepted=rows) for id_, rows in accepted.items()})
         contents = {member.claim.id: member.copied or NOTHING for member in members}
         earlier = earlier_claims(connection, first.client, {content.sha256 for content in contents.values()})
@@ -326,16 +355,14 @@ class Store:
         if isinstance(found, Refusal):
             return self._refuse(connection, claim, copied, found, at=work.at, seconds=work.seconds())
         with work.examine(claim) if isinstance(found, PlainFile) else nullcontext(found) as examination:
-            return self._import(
-                connection,
-                self._staging(examination, claim.client),
-                claim,
-                copied or NOTHING,
-                examination,
+            job = Job(
+                claim=claim,
+                copied=copied or NOTHING,
                 at=work.at,
                 seconds=work.seconds,
                 write_report=lambda judged: work.write_report(claim, judged),
             )
+            return self._import(connection, self._staging(examination, claim.client), job, examination)
 
     def refuse(
         self, claim: Claim, copied: Copied | None, refusal: Refusal, *, at: dt.datetime, seconds: float
@@ -393,6 +420,10 @@ class Store:
             if told is None:
                 write_notice(connection, notice, at, once=once)
 
+    def _knows_users(self, connection: Connection, client: str) -> bool:
+        some = select(self._users.c.id).where(self._users.c.client == client).limit(1)
+        return connection.execute(some).first() is not None
+
     def _staging(self, rows: Accepted, client: str) -> Staging:
         return Staging(self._users, self._format, rows, client, skips_unchanged=self._skips_unchanged)
 
@@ -419,6 +450,10 @@ class Store:
             names[claim.id] = archive_names(claim.name, at, is_taken)
             taken.update(names[claim.id])
         return names
+
+
+def _hashed(blocks: Iterator[Judged], format_: Format) -> Iterator[Judged]:
+    return (block._replace(accepted=with_hashes(block.accepted, format_)) for block in blocks)
 
 
 def _take_turns(connection: Connection, client: str) -> None:

@@ -21,7 +21,7 @@ from importer.archiving import BAK
 from importer.claiming import fingerprint
 from importer.database import imports, migrate, notices, user_table
 from importer.engines import make_engine
-from importer.examining import Examination, Source, examine
+from importer.examining import Examination, Source, begin_examination
 from importer.format import Format
 from importer.format_file import load_format, parse_format
 from importer.importing import Clock, Importer
@@ -59,7 +59,7 @@ PEOPLE = parse_format(
 
 
 @contextmanager
-def examined(
+def opened(
     text: str | bytes,
     format_: Format = PEOPLE,
     *,
@@ -67,13 +67,21 @@ def examined(
     block_bytes: int = BLOCK_BYTES,
     language: str = "en",
 ) -> Iterator[Examination]:
-    """A file of that text, read and judged."""
+    """A file of that text, of which no block is judged yet."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "copy"
         path.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
         source = Source(path=path, name=name, format=format_, limits=LIMITS, language=language, block_bytes=block_bytes)
-        with examine(source, today=NOW.date(), spool_directory=Path(directory)) as examination:
+        with begin_examination(source, today=NOW.date(), spool_directory=Path(directory)) as examination:
             yield examination
+
+
+@contextmanager
+def examined(text: str | bytes, format_: Format = PEOPLE, **how: Any) -> Iterator[Examination]:  # noqa: ANN401 - as opened
+    """A file of that text, read and judged."""
+    with opened(text, format_, **how) as examination:
+        examination.finish()
+        yield examination
 
 
 def messages(examination: Examination) -> dict[int, list[str]]:

@@ -14,11 +14,11 @@ from sqlalchemy.schema import CreateTable
 
 from importer.claiming import Copied
 from importer.database import UnusableDatabaseError, migrate
-from importer.engines import is_outage, load, loaded, make_engine, take_turns, what_failed
+from importer.engines import is_outage, load, load_new, loaded, make, make_engine, take_turns, what_failed
 from importer.format_file import parse_format
 from importer.model import Claim
-from importer.storing import Store
-from tests.importing import NOW, PEOPLE, examined
+from importer.storing import Job, Store
+from tests.importing import NOW, PEOPLE, opened
 from tests.servers.postgresql import PostgresqlServer
 
 INSTALLATION = Path(__file__).parents[1] / "deploy" / "postgresql.sql"
@@ -89,12 +89,15 @@ def test_the_role_and_the_database_of_the_installation_are_enough_and_nobody_els
     ours = make_url(postgresql.url()).set(username="userdrop", database="userdrop")
     engine = make_engine(ours.render_as_string(hide_password=False))
     migrate(engine, PEOPLE)
-    with examined("uid\nU1\n,\n") as examination:
-        claim = Claim(id="claim", client="acme", directory=tmp_path, name="people.csv")
-        copied = Copied(size=1, sha256="")
-        done = Store(engine, PEOPLE).import_users(
-            claim, copied, examination, at=NOW, seconds=lambda: 1.0, write_report=lambda _: None
-        )
+    job = Job(
+        claim=Claim(id="claim", client="acme", directory=tmp_path, name="people.csv"),
+        copied=Copied(size=1, sha256=""),
+        at=NOW,
+        seconds=lambda: 1.0,
+        write_report=lambda _: None,
+    )
+    with opened("uid\nU1\n,\n") as examination:
+        done = Store(engine, PEOPLE).import_users(job, examination)
     assert done.counts.inserted == 1
     with engine.begin() as connection:
         assert (
@@ -111,6 +114,27 @@ def test_a_server_that_is_away_is_an_outage(tmp_path: Path) -> None:
     with pytest.raises(OperationalError) as caught:
         migrate(engine, parse_format(PLAIN))
     assert is_outage(caught.value)
+
+
+def test_new_rows_are_added_but_where_a_value_is_taken_and_the_first_of_two_wins(engine: Engine) -> None:
+    table = Table(
+        "people",
+        MetaData(),
+        Column("name", Text, unique=True),
+        Column("code", Text, unique=True),
+        Column("by", Text),
+        prefixes=["TEMPORARY"],
+    )
+    rows = [("A", "1"), ("B", "1"), ("B", "2"), ("C", None), (None, None), ("A", "3"), ("D", '"'), ("E", "")]
+    rows += [(f"{number}", f"{number}") for number in range(10, 1000)]
+    given = pl.DataFrame([(*row, "me") for row in rows], schema=["name", "code", "by"], orient="row")
+    with engine.begin() as connection:
+        make(connection, table)
+        assert load_new(connection, table, given.clear()) == 0
+        assert load_new(connection, table, given, constant=["by"]) == len(rows) - 2
+        assert load_new(connection, table, given.tail(100), constant=["by"]) == 0
+        found = [tuple(row) for row in connection.execute(select(table))]
+    assert found == [(*row, "me") for row in rows if row not in {("B", "1"), ("A", "3")}]
 
 
 STAGED = Table("staged", MetaData(), Column("row", Integer), Column("order", Text), prefixes=["TEMPORARY"])

@@ -36,9 +36,9 @@ from importer.ledger import Entry, earlier_claims, entry_values, write_entry
 from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
 from importer.reasons import refusal
 from importer.repeats import MANY_ROWS
-from importer.storing import Store
+from importer.storing import Job, Store
 from notifier import outbox
-from tests.importing import NOW, PEOPLE, examined, messages, rows_of
+from tests.importing import NOW, PEOPLE, messages, opened, rows_of
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.tools import wait_until
 
@@ -71,15 +71,15 @@ class Database:
         claim: Claim | None = None,
     ) -> Imported:
         """Import a file of that text; `failures` are its failed rows then."""
-        with examined(text, self.format) as examination:
-            done = self.store.import_users(
-                claim or self.claim(client),
-                Copied(size=len(text), sha256=f"{hash(text):x}"),
-                examination,
-                at=at,
-                seconds=lambda: 1.5,
-                write_report=write_report,
-            )
+        job = Job(
+            claim=claim or self.claim(client),
+            copied=Copied(size=len(text), sha256=f"{hash(text):x}"),
+            at=at,
+            seconds=lambda: 1.5,
+            write_report=write_report,
+        )
+        with opened(text, self.format) as examination:
+            done = self.store.import_users(job, examination)
             self.failures = messages(examination)
         return done
 
@@ -96,6 +96,18 @@ def db(tmp_path: Path, engine: Engine) -> Database:
 
 def merged(counts: Counts) -> tuple[int, int, int]:
     return counts.inserted, counts.updated, counts.unchanged
+
+
+def test_a_row_that_fails_for_one_value_still_takes_its_other_values_from_later_rows(db: Database) -> None:
+    done = db.load("uid,email\nU1,a@example.com\nU2,a@example.com\nU2,b@example.com\nU3,\n")
+    assert (merged(done.counts), done.counts.failed) == ((2, 0, 0), 2)
+    assert db.users("email") == {"U1": ("a@example.com",), "U3": (None,)}
+
+
+def test_of_a_first_file_most_of_whose_rows_fail_the_others_make_users(db: Database) -> None:
+    done = db.load("uid,email\nU1,a\nU2,b\nU3,c@example.com\nU3,d@example.com\nU4,\n")
+    assert (merged(done.counts), done.counts.failed) == ((2, 0, 0), 3)
+    assert db.users("email") == {"U3": ("c@example.com",), "U4": (None,)}
 
 
 def test_users_are_inserted_updated_or_left_as_they_are(db: Database) -> None:

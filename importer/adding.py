@@ -1,0 +1,87 @@
+"""Accepted rows → users who are not there yet, without the way round by a temporary table."""
+
+import datetime as dt
+from collections import Counter
+
+import polars as pl
+from sqlalchemy import Connection, Table
+
+from importer.engines import load, load_new, loaded, plain_text
+from importer.format import CLEAR, Format
+from importer.model import Claim
+from importer.repeats import MANY_ROWS
+from importer.staging import BROUGHT_BY
+
+_BROUGHT = ("created_by", "updated_by")
+_NOT_STORED = {"row", "line", "feed_hash", BROUGHT_BY}
+
+
+class NewUsers:
+    """Adds users of one client, within the caller's transaction.
+
+    Attributes:
+        added: claim → how many.
+    """
+
+    def __init__(self, connection: Connection, users: Table, format_: Format, claim: Claim, at: dt.datetime) -> None:
+        self.added: Counter[str] = Counter()
+        self._connection = connection
+        self._users = users
+        self._defaults = format_.defaults
+        self._claim = claim
+        self._marks = {
+            "client": claim.client,
+            "created_at": plain_text(connection, users.c.created_at, at),
+            "updated_at": plain_text(connection, users.c.updated_at, at),
+        }
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add the user of each row.
+
+        Args:
+            rows: as `Verdict.accepted` has them, with their `feed_hash`, and BROUGHT_BY if they are of several files.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: a user is there, or the database failed.
+        """
+        new = self._new(rows)
+        load(self._connection, self._users, new, constant=self._constant(rows))
+        if BROUGHT_BY in rows.columns:
+            self.added.update(new["created_by"].to_list())
+        else:
+            self.added[self._claim.id] += new.height
+
+    def add_if_free(self, rows: pl.DataFrame) -> None:
+        """Add the user of each row of one file, but where a unique value is taken, also by an earlier row.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the database failed.
+        """
+        self.added[self._claim.id] += load_new(
+            self._connection, self._users, self._new(rows), constant=self._constant(rows)
+        )
+
+    def done(self) -> None:
+        """Tell the planner, or the next import meets one that knows of no users yet."""
+        if self.added.total() >= MANY_ROWS:
+            loaded(self._connection, self._users)
+
+    def _constant(self, rows: pl.DataFrame) -> list[str]:
+        """What is the same for all of them."""
+        absent = [name for name in self._defaults if name not in rows.columns]
+        return [*self._marks, *absent, *(() if BROUGHT_BY in rows.columns else _BROUGHT)]
+
+    def _new(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with all that a new user has."""
+        given = [name for name in rows.columns if name not in _NOT_STORED]
+        absent = {name: value for name, value in self._defaults.items() if name not in given}
+        constants = [pl.lit(value).alias(name) for name, value in (self._marks | absent).items()]
+        brought_by = pl.col(BROUGHT_BY) if BROUGHT_BY in rows.columns else pl.lit(self._claim.id)
+        values = [_value(name, self._defaults.get(name)) for name in given]
+        return rows.select(*constants, *(brought_by.alias(name) for name in _BROUGHT), "feed_hash", *values)
+
+
+def _value(name: str, default: str | None) -> pl.Expr:
+    """The value of a new user."""
+    value = pl.when(pl.col(name) != CLEAR).then(pl.col(name))
+    return value if default is None else value.fill_null(default)
