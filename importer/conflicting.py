@@ -63,8 +63,7 @@ class Conflicts:
         )
 
     def _late(self, name: str, rows: pl.DataFrame) -> Late:
-        of_first = (frame.filter(pl.col("row") == rows["row"][0])[name] for frame in self._staging.rows.accepted())
-        example = next(str(values[0]) for values in of_first if values.len())
+        example = self._staging.value(name, rows["row"][0])
         return Late(kind="duplicate_user", column=name, rows=rows, example=example)
 
 

@@ -93,6 +93,7 @@ class Examination:
         self.source = source
         self.header = header
         self.dialect = file.dialect
+        self._total_bytes = file.total_bytes
         self.warnings: tuple[Finding, ...] = ()
         self._file = file
         self._progress = progress
@@ -214,8 +215,34 @@ class Examination:
             self._late.append(each)
             self._late_rows = pl.DataFrame({"row": np.union1d(self._late_rows["row"], each.rows["row"])})
 
+    @property
+    def columns(self) -> list[str]:
+        """What `accepted` has."""
+        return self._validator.stored
+
+    @property
+    def parts(self) -> int:
+        """How many blocks there are, if the file is not compressed."""
+        return self._total_bytes // self.source.block_bytes + 1
+
+    @property
+    def height(self) -> int:
+        """How many rows are accepted."""
+        return self.counts.accepted
+
+    @property
+    def fallen(self) -> pl.Series:
+        """Rows that were accepted and fail after all; sorted."""
+        return self._late_rows["row"]
+
     def accepted(self) -> Iterator[pl.DataFrame]:
-        """The accepted rows as `Verdict.accepted` has them, a block at a time."""
+        """The accepted rows as `Verdict.accepted` has them, a block at a time.
+
+        Where the file is not judged yet it is now, see `judge`, and the rows that fail late are among them this time.
+        """
+        if not self._is_judged:
+            yield from (block.accepted for block in self.judge())
+            return
         late = self._late_rows
         for frame in self._judged_again() if self._accepted is None else self._accepted.frames():
             yield frame.join(_within(late, frame), on="row", how="anti") if late.height else frame

@@ -4,15 +4,15 @@ A file of many rows, as a nightly roster is, is compared here, with what the dat
 of a small one are compared by the database, which may hold a thousand times as many users.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import polars as pl
-from sqlalchemy import Column, Connection, Integer, MetaData, Select, Table, Text, func, literal, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, func, literal, select
 
-from importer.engines import fetched_parts, load, loaded, make
+from importer.engines import load, loaded, make
 from importer.fetching import fetched
 from importer.uniqueness import Hashes
 
@@ -21,6 +21,10 @@ MANY_ROWS = 20_000
 
 _USERS_PER_ROW = 4
 """Where there are more users than that for each row of a file, handing them out costs more than it saves."""
+
+_PAGE_USERS = 100_000
+_BETWEEN = "\x1e"
+"""No value of a file holds this control character."""
 
 News = Callable[[pl.DataFrame], pl.Series]
 """Rows with their keys and hashes → for each whether it says something new."""
@@ -61,8 +65,7 @@ class _Known:
     """
 
     def __init__(self, connection: Connection, users: Table, client: str, key: str) -> None:
-        query: Select[Any] = select(users.c.feed_hash + users.c[key]).where(users.c.client == client)
-        parts = (pl.Series([row[0] for row in rows], dtype=pl.String) for rows in fetched_parts(connection, query))
+        parts = _identities_of_users(connection, users, client, key)
         halves = [_halves(part) for part in chain([pl.Series(dtype=pl.String)], parts)]
         first, second = (np.concatenate([half[at] for half in halves]) for at in (0, 1))
         order = np.argsort(first)
@@ -75,6 +78,24 @@ class _Known:
             return pl.repeat(value=False, n=len(identities), eager=True)
         at = np.minimum(np.searchsorted(self._first, first), len(self._first) - 1)
         return pl.Series((self._first[at] == first) & (self._second[at] == second))
+
+
+def _identities_of_users(connection: Connection, users: Table, client: str, key: str) -> Iterator[pl.Series]:
+    """Many users' in one text: to hand out single ones costs more than all the rest."""
+    last = ""
+    while True:
+        page = (
+            select(users.c[key].label("key"), (users.c.feed_hash + users.c[key]).label("identity"))
+            .where(users.c.client == client, users.c[key] > last)
+            .order_by(users.c[key])
+            .limit(_PAGE_USERS)
+            .subquery()
+        )
+        query = select(func.max(page.c.key), func.aggregate_strings(page.c.identity, _BETWEEN))
+        last, identities = connection.execute(query).one()
+        if last is None:
+            return
+        yield pl.Series([identities]).cast(pl.String).drop_nulls().str.split(_BETWEEN).explode()
 
 
 def _halves(identities: pl.Series) -> tuple[Hashes, Hashes]:

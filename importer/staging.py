@@ -26,7 +26,7 @@ from importer.engines import load, loaded, make, staging
 from importer.fetching import fetched
 from importer.format import Format, unique_columns
 from importer.hashing import with_hashes
-from importer.repeats import news
+from importer.repeats import News, news
 from importer.spooling import Spool
 
 BROUGHT_BY = "brought by"
@@ -34,11 +34,35 @@ BROUGHT_BY = "brought by"
 
 
 class Accepted(Protocol):
-    """Rows to be merged: of one examined file, or of several."""
+    """Rows to be merged: of one file, or of several.
+
+    A file may be judged not before its rows are asked for: `height`, `last_row` and `fallen` are known when all of them
+    were.
+    """
+
+    @property
+    def columns(self) -> list[str]:
+        """What `accepted` has."""
+        ...
+
+    @property
+    def parts(self) -> int:
+        """In about how many frames the rows come."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """How many rows there are."""
+        ...
 
     @property
     def last_row(self) -> int:
         """No row has a greater number."""
+        ...
+
+    @property
+    def fallen(self) -> pl.Series:
+        """Rows that fail though `accepted` had them when the file was being judged; sorted."""
         ...
 
     def accepted(self) -> Iterator[pl.DataFrame]:
@@ -54,20 +78,19 @@ class Staging:
     """The rows that have something to say: their keys and unique values, in the temporary table `table`.
 
     A row that repeats what the feed last gave for its user is left out (unless asked for), and it costs no more than
-    its hash. The others wait in a spool, so that rows are hashed once. Where a client has no users yet every row makes
-    one, and nothing needs to be staged.
+    its hash. The others wait in a spool, so that rows are judged and hashed once. Where a client has no users yet every
+    row makes one, and nothing needs to be staged.
 
     Attributes:
-        columns: what the rows hold, comparison keys included; none where no row was accepted.
+        columns: what the rows hold, comparison keys included.
         skipped: how many rows were left out.
     """
 
     def __init__(self, users: Table, format_: Format, rows: Accepted, client: str, *, skips_unchanged: bool) -> None:
-        first = next(iter(rows.accepted()), None)
-        names = [] if first is None else first.columns
+        names = rows.columns
         self.columns = [name for name in names if name not in {"row", "line", BROUGHT_BY}]
         self.compared = unique_columns(format_)[format_.key]
-        self.rows = rows
+        self._rows = rows
         self.skipped = 0
         self.is_empty = True
         self.is_of_several = BROUGHT_BY in names
@@ -78,7 +101,7 @@ class Staging:
         self._client = client
         self._skips_unchanged = skips_unchanged
         self._chosen: Spool | None = None
-        self._fallen = self._flags(pl.Series(dtype=pl.Int64))
+        self._fallen = pl.Series("row", [], pl.Int64)
         self._imports_seen = 0
 
     def fill_early(self, connection: Connection) -> None:
@@ -105,37 +128,44 @@ class Staging:
         self.skipped = 0
         self.is_empty = True
         is_there = select(literal(1)).where(self._users.c.client == self._client).limit(1)
-        if not self.columns or connection.execute(is_there).first() is None:
+        if connection.execute(is_there).first() is None:
             return
-        chosen = self._empty_spool()
+        chosen, staged = self._empty_spool(), 0
         make(connection, self.table)
         for rows in self._without_repeats(connection):
             chosen.append(rows)
             load(connection, self.table, rows.select(self.table.c.keys()))
+            staged += rows.height
         loaded(connection, self.table, self.compared)
+        self.skipped = self._rows.height - (staged - self.take_out(connection, self._rows.fallen))
         self.is_empty = False
 
     def _without_repeats(self, connection: Connection) -> Iterator[pl.DataFrame]:
-        """The rows that do not repeat what the feed last gave, with their hashes; the others are counted."""
-        has_news = None
-        if self._skips_unchanged:
-            has_news = news(connection, self._users, self._client, self.compared, self.rows.last_row)
+        """The rows that do not repeat what the feed last gave, with their hashes."""
+        has_news: News | None = None
         with ahead(self._hashed()) as frames:
             for frame in frames:
+                if self._skips_unchanged and has_news is None:
+                    expected = frame.height * self._rows.parts
+                    has_news = news(connection, self._users, self._client, self.compared, expected)
                 rows = frame if has_news is None else frame.filter(has_news(frame))
-                self.skipped += frame.height - rows.height
                 if rows.height:
                     yield rows
 
-    def take_out(self, connection: Connection, rows: pl.Series) -> None:
-        """Leave rows out that fail after all."""
+    def take_out(self, connection: Connection, rows: pl.Series) -> int:
+        """Leave rows out that fail after all; returns how many of them were staged."""
         if rows.is_empty():
-            return
-        self._fallen |= self._flags(rows)
+            return 0
+        self._fallen = pl.Series("row", np.union1d(self._fallen, rows), pl.Int64)
         fallen = _table("fallen", [_row_column()])
         make(connection, fallen)
         load(connection, fallen, rows.to_frame("row"))
-        connection.execute(delete(self.table).where(self.table.c.row.in_(select(fallen.c.row))))
+        return connection.execute(delete(self.table).where(self.table.c.row.in_(select(fallen.c.row)))).rowcount
+
+    def value(self, column: str, row: int) -> str:
+        """A staged row's value in one of the columns."""
+        found = (frame.filter(pl.col("row") == row)[column] for frame in self._full())
+        return next(str(values[0]) for values in found if values.len())
 
     def stored(self, connection: Connection) -> pl.DataFrame:
         """Row and user `id` of the staged rows whose users are there."""
@@ -152,29 +182,33 @@ class Staging:
 
     def of_nobody(self, stored: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The rows in full whose users are not there, with the hash."""
-        return self._flagged(~(self._flags(stored["row"]) | self._fallen))
+        return self._flagged(~(self._flags(stored["row"]) | self._flags(self._fallen)))
 
     def _flagged(self, flags: Any) -> Iterator[pl.DataFrame]:  # noqa: ANN401 - as _flags
-        with ahead(self._hashed() if self.is_empty or self._chosen is None else self._chosen.frames()) as frames:
+        with ahead(self._full()) as frames:
             for frame in frames:
                 rows = frame.filter(pl.Series(flags[frame["row"].to_numpy()]))
                 if rows.height:
                     yield rows
 
+    def _full(self) -> Iterator[pl.DataFrame]:
+        """All columns of the staged rows; of all rows where nothing is staged."""
+        return self._hashed() if self.is_empty or self._chosen is None else self._chosen.frames()
+
     def _flags(self, rows: pl.Series) -> Any:  # noqa: ANN401 - numpy's array of booleans
         """A flag for each row of the file."""
-        flags = np.zeros(self.rows.last_row + 1, np.bool_)
+        flags = np.zeros(self._rows.last_row + 1, np.bool_)
         flags[rows.to_numpy()] = True
         return flags
 
     def _hashed(self) -> Iterator[pl.DataFrame]:
-        for frame in self.rows.accepted():
+        for frame in self._rows.accepted():
             if frame.height:
                 yield with_hashes(frame.drop("line"), self._format)
 
     def _empty_spool(self) -> Spool:
         if self._chosen is None:
-            self._chosen = self.rows.spool("staged")
+            self._chosen = self._rows.spool("staged")
         self._chosen.clear()
         return self._chosen
 

@@ -198,9 +198,9 @@ class Store:
             done = self._import_first(connection, job, examination) if is_first else None
             if done is not None:
                 return done
-            examination.finish(keep_accepted=True)
             staged = self._staging(examination, job.claim.client)
             staged.fill_early(connection)
+            examination.finish()
             with connection.begin():
                 _take_turns(connection, job.claim.client)
                 return self._import(connection, staged, job, examination)

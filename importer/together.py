@@ -52,6 +52,26 @@ class Joined:
         self._frame = frame.with_columns(pl.Series(BROUGHT_BY, claims.tolist(), pl.String))
 
     @property
+    def columns(self) -> list[str]:
+        """What `accepted` has."""
+        return self._frame.columns
+
+    @property
+    def parts(self) -> int:
+        """One frame."""
+        return 1
+
+    @property
+    def height(self) -> int:
+        """How many rows there are."""
+        return self._frame.height
+
+    @property
+    def fallen(self) -> pl.Series:
+        """None: files that repeat a value are not read together."""
+        return pl.Series("row", [], pl.Int64)
+
+    @property
     def last_row(self) -> int:
         """The greatest of their numbers."""
         return self._frame.select(pl.col("row").max()).item() or 0

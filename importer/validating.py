@@ -118,6 +118,11 @@ class Validator:
                 label = self._header.label(column.name)
                 yield warning("unchecked_lookup", column=label, noun=lookup.noun)
 
+    @property
+    def stored(self) -> list[str]:
+        """The columns of `Verdict.accepted`."""
+        return [value.meta.output_name() for value in _stored(self._columns, may_clear=False)]
+
     def validate(
         self,
         block: pl.DataFrame,
