@@ -1,6 +1,7 @@
 """Accepted rows in temporary tables, which no other connection sees and for which no write lock is needed."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ from importer.engines import load, loaded, make, staging
 from importer.fetching import fetched
 from importer.format import Format, unique_columns
 from importer.hashing import with_hashes
-from importer.repeats import News, news
+from importer.repeats import KnownUsers, with_news
 from importer.spooling import Spool
 
 BROUGHT_BY = "brought by"
@@ -142,15 +143,17 @@ class Staging:
 
     def _without_repeats(self, connection: Connection) -> Iterator[pl.DataFrame]:
         """The rows that do not repeat what the feed last gave, with their hashes."""
-        has_news: News | None = None
-        with ahead(self._hashed()) as frames:
-            for frame in frames:
-                if self._skips_unchanged and has_news is None:
-                    expected = frame.height * self._rows.parts
-                    has_news = news(connection, self._users, self._client, self.compared, expected)
-                rows = frame if has_news is None else frame.filter(has_news(frame))
-                if rows.height:
-                    yield rows
+        with ahead(self._rows.accepted()) as frames:
+            # Hashed on this thread, as the other one judges meanwhile.
+            hashed = (self._hashed(frame) for frame in frames if frame.height)
+            first = next(hashed, None)
+            if first is None:
+                return
+            rows: Iterator[pl.DataFrame] = chain([first], hashed)
+            if self._skips_unchanged:
+                users = KnownUsers(connection, self._users, self._client, self.compared)
+                rows = with_news(rows, users, first.height * self._rows.parts)
+            yield from rows
 
     def take_out(self, connection: Connection, rows: pl.Series) -> int:
         """Leave rows out that fail after all; returns how many of them were staged."""
@@ -193,7 +196,9 @@ class Staging:
 
     def _full(self) -> Iterator[pl.DataFrame]:
         """All columns of the staged rows; of all rows where nothing is staged."""
-        return self._hashed() if self.is_empty or self._chosen is None else self._chosen.frames()
+        if self.is_empty or self._chosen is None:
+            return map(self._hashed, self._rows.accepted())
+        return self._chosen.frames()
 
     def _flags(self, rows: pl.Series) -> Any:  # noqa: ANN401 - numpy's array of booleans
         """A flag for each row of the file."""
@@ -201,10 +206,8 @@ class Staging:
         flags[rows.to_numpy()] = True
         return flags
 
-    def _hashed(self) -> Iterator[pl.DataFrame]:
-        for frame in self._rows.accepted():
-            if frame.height:
-                yield with_hashes(frame.drop("line"), self._format)
+    def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return with_hashes(frame.drop("line"), self._format)
 
     def _empty_spool(self) -> Spool:
         if self._chosen is None:

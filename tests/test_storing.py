@@ -34,6 +34,7 @@ from importer.format import Column, Format, Lookup
 from importer.format_file import load_format, parse_format
 from importer.ledger import Entry, earlier_claims, entry_values, write_entry
 from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
+from importer.reading import BLOCK_BYTES
 from importer.reasons import refusal
 from importer.repeats import MANY_ROWS
 from importer.storing import Job, Store
@@ -69,6 +70,7 @@ class Database:
         at: dt.datetime = NOW,
         write_report: Callable[[Examination], None] = lambda _: None,
         claim: Claim | None = None,
+        block_bytes: int = BLOCK_BYTES,
     ) -> Imported:
         """Import a file of that text; `failures` are its failed rows then."""
         job = Job(
@@ -78,7 +80,7 @@ class Database:
             seconds=lambda: 1.5,
             write_report=write_report,
         )
-        with opened(text, self.format) as examination:
+        with opened(text, self.format, block_bytes=block_bytes) as examination:
             done = self.store.import_users(job, examination)
             self.failures = messages(examination)
         return done
@@ -457,6 +459,16 @@ def test_a_roster_of_many_rows_is_compared_as_a_small_file_is(tmp_path: Path, en
     assert merged(db.load("uid,city\nU3,Hull\nU4,Hull\n").counts) == (0, 1, 1)
     users = db.users("city")
     assert (users["U3"], users[f"U{many - 1}"], users["U4"]) == (("Hull",), ("Ottawa",), ("Hull",))
+
+
+@pytest.mark.parametrize("block_bytes", [50_000, BLOCK_BYTES])
+def test_rows_of_a_roster_that_repeat_a_key_fail_whether_they_have_news_or_not(db: Database, block_bytes: int) -> None:
+    db.load(roster(MANY_ROWS), block_bytes=block_bytes)
+    repeated = roster(MANY_ROWS, of={7: "Ottawa"}) + "U5,Hull\nU5,Ottawa\nU7,Ottawa\n"
+    done = db.load(repeated, block_bytes=block_bytes)
+    assert (merged(done.counts), sorted(db.failures)) == ((0, 1, MANY_ROWS - 1), [MANY_ROWS + row for row in (2, 3, 4)])
+    cities = db.users("city")
+    assert (cities["U5"], cities["U7"], len(cities)) == (("Hull",), ("Ottawa",), MANY_ROWS)
 
 
 def test_many_rows_meet_the_users_of_their_own_client_only(tmp_path: Path, engine: Engine) -> None:
