@@ -23,8 +23,8 @@ from tests.verdicts import TODAY, Reader, as_read, checked, read
 MOST_BLOCKS, FEW_BLOCKS = 80, 6
 MOST_TRIES = 500
 SEEDS = [range(start, start + 100) for start in range(0, 1_000, 100)]
-MANY_SEEDS_TO_JUDGE = [range(start, start + 500) for start in range(10_000, 14_000, 500)]
-MANY_SEEDS_TO_READ = [range(start, start + 1_000) for start in range(10_000, 55_000, 1_000)]
+MANY_SEEDS_TO_JUDGE = [range(start, start + 500) for start in range(10_000, 13_000, 500)]
+MANY_SEEDS_TO_READ = [range(start, start + 1_000) for start in range(10_000, 56_000, 1_000)]
 RARE = {
     "just_our_own_columns_are_filled": b"unique_id,login_source,import_error,import_row\nA,OPSCOM,,\n,,x,2\n",
     "an_unreadable_line_of_a_report": b"unique_id,login_source,import_line,import_row\nA,OPSCOM,,\n,,x y,2\n",

@@ -18,7 +18,7 @@ from tests.machine.imports import Imports, World
 DEFAULT = settings(
     max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=[*HealthCheck], print_blob=False
 )
-LONG = settings(DEFAULT, max_examples=16, stateful_step_count=40)
+LONG = settings(DEFAULT, max_examples=10, stateful_step_count=40)
 SEARCH = settings(
     DEFAULT, max_examples=100, derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False
 )

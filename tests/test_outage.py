@@ -43,7 +43,7 @@ class DeadServer:
     ("waiting", "step"),
     [
         (100, timedelta(hours=1)),
-        pytest.param(10_000, timedelta(minutes=10), marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
+        pytest.param(10_000, timedelta(minutes=20), marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
     ],
 )
 async def test_after_five_days_without_a_server_every_mail_arrives(
