@@ -4,8 +4,7 @@ A file of many rows, as a nightly roster is, is compared here, with what the dat
 of a small one are compared by the database, which may hold a thousand times as many users.
 """
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,14 +41,13 @@ class KnownUsers(NamedTuple):
     client: str
     key: str
 
-    def are_at_most(self, most: int) -> bool:
-        """Whether there are no more than that."""
-        some = select(literal(1)).where(self.table.c.client == self.client).limit(most + 1).subquery()
-        return bool(self.connection.execute(select(func.count()).select_from(some)).scalar_one() <= most)
+    def identities(self, most: int) -> "_Identities | None":
+        """What the feed last gave for them, None where they are more than `most`.
 
-    def identities(self) -> Iterator[pl.Series]:
-        """What the feed last gave for them. Many come in one text: single ones cost more than all the rest."""
-        key, last = self.table.c[self.key], ""
+        Many come in one text: to hand out single ones costs more than all the rest.
+        """
+        halves = [_halves(pl.Series(dtype=pl.String))]
+        key, last, number = self.table.c[self.key], "", 0
         while True:
             page = (
                 select(key.label("key"), (self.table.c.feed_hash + key).label("identity"))
@@ -58,11 +56,14 @@ class KnownUsers(NamedTuple):
                 .limit(_PAGE_USERS)
                 .subquery()
             )
-            query = select(func.max(page.c.key), func.aggregate_strings(page.c.identity, _BETWEEN))
-            last, identities = self.connection.execute(query).one()
-            if last is None:
-                return
-            yield pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode()
+            query = select(func.count(), func.max(page.c.key), func.aggregate_strings(page.c.identity, _BETWEEN))
+            some, last, identities = self.connection.execute(query).one()
+            number += some
+            if number > most:
+                return None
+            if not some:
+                return _Identities(halves)
+            halves.append(_halves(pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode()))
 
 
 def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, rows: int) -> Iterator[pl.DataFrame]:
@@ -76,8 +77,7 @@ def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, rows: int) -> I
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
-    are_compared = rows >= MANY_ROWS and users.are_at_most(rows * _USERS_PER_ROW)
-    known = _Identities(users.identities()) if are_compared else None
+    known = users.identities(rows * _USERS_PER_ROW) if rows >= MANY_ROWS else None
     for frame in frames:
         found = _asked(users, frame) if known is None else _compared(users, known, frame)
         if found.height:
@@ -112,8 +112,7 @@ class _Identities:
     Polars' own hash is good enough while the process lives: two halves of 64 bits each have to meet by chance.
     """
 
-    def __init__(self, parts: Iterator[pl.Series]) -> None:
-        halves = [_halves(part) for part in chain([pl.Series(dtype=pl.String)], parts)]
+    def __init__(self, halves: Sequence[tuple[Hashes, Hashes]]) -> None:
         first, second = (np.concatenate([half[at] for half in halves]) for at in (0, 1))
         order = np.argsort(first)
         self._first, self._second = first[order], second[order]

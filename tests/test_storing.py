@@ -471,6 +471,14 @@ def test_rows_of_a_roster_that_repeat_a_key_fail_whether_they_have_news_or_not(d
     assert (cities["U5"], cities["U7"], len(cities)) == (("Hull",), ("Ottawa",), MANY_ROWS)
 
 
+def test_many_rows_of_a_client_with_far_more_users_are_compared_as_well(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    for letter in "UVW":
+        db.load(roster(2 * MANY_ROWS).replace("U", letter))
+    assert merged(db.load(roster(MANY_ROWS, of={3: "Ottawa"})).counts) == (0, 1, MANY_ROWS - 1)
+    assert db.users("city")["U3"] == ("Ottawa",)
+
+
 def test_many_rows_meet_the_users_of_their_own_client_only(tmp_path: Path, engine: Engine) -> None:
     db = Database(tmp_path, engine)
     db.load(roster(MANY_ROWS), client="other")
