@@ -1,6 +1,6 @@
 """Two threads on one stream: the next thing is made while the last one is used."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -14,8 +14,13 @@ def ahead(things: Iterable[_Thing]) -> Iterator[Iterator[_Thing]]:
 
     What making one raises is raised where it would be used.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
-        yield _one_ahead(thread, iter(things))
+    rest = iter(things)
+    try:
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
+            yield _one_ahead(thread, rest)
+    finally:
+        if isinstance(rest, Generator):
+            rest.close()  # with what it has open, or an error would keep that as long as it is looked at
 
 
 def _one_ahead(thread: ThreadPoolExecutor, things: Iterator[_Thing]) -> Iterator[_Thing]:

@@ -304,6 +304,12 @@ def user_table(format_: Format) -> Table:
     return table
 
 
+def has_other_unique_values(connection: Connection, format_: Format) -> bool:
+    """Whether `users` has a unique index that the format does not ask for: an earlier format's, or the site's."""
+    ours = {index.name for index in user_table(format_).indexes}
+    return any(index["unique"] and index["name"] not in ours for index in inspect(connection).get_indexes("users"))
+
+
 def is_user(users: Table, format_: Format, client: str, key: str) -> ColumnElement[bool]:
     """The client's user with this key; where it is an address, in any case."""
     compared = unique_columns(format_)[format_.key]

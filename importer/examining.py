@@ -30,6 +30,8 @@ from importer.validating import FAILURES, Validator, Verdict, failures_frame, in
 
 HIDDEN_LINE = "(not shown, because the file has a password column)"
 
+_EXPANSION = 10
+"""A CSV compressed by gzip becomes about so many times as large."""
 _LISTED_REASONS = 100
 _PART_ROWS = 8_000
 _TOLD_ROWS, _TOLD_BLOCKS = 2_000, 4
@@ -220,10 +222,12 @@ class Examination:
         """What `accepted` has."""
         return self._validator.stored
 
-    @property
-    def parts(self) -> int:
-        """How many blocks there are, if the file is not compressed."""
-        return self._total_bytes // self.source.block_bytes + 1
+    def expected(self, first: pl.DataFrame) -> int:
+        """About how many rows are accepted in all, told by the first ones; at least those."""
+        texts = [name for name in first.columns if name not in {"row", "line"}]
+        cells: int = first.select(pl.sum_horizontal(pl.col(texts).str.len_bytes().sum())).item()
+        size = self._total_bytes * (_EXPANSION if self.dialect.is_compressed else 1)
+        return max(size * first.height // (cells + first.height * len(texts)), first.height)
 
     @property
     def height(self) -> int:
@@ -232,7 +236,7 @@ class Examination:
 
     @property
     def fallen(self) -> pl.Series:
-        """Rows that were accepted and fail after all; sorted."""
+        """Rows that were accepted and fail after all, because of the file or of stored users; sorted."""
         return self._late_rows["row"]
 
     def accepted(self) -> Iterator[pl.DataFrame]:

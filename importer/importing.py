@@ -321,19 +321,18 @@ class Importer:
         return self._store.refuse(claim, copied, refusal, at=self._clock.now(), seconds=seconds)
 
     def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
-        now = self._clock.now()
         job = Job(
             claim=claim,
             copied=copied,
-            at=now,
+            now=self._clock.now,
             seconds=lambda: self._clock.elapsed() - started,
             write_report=lambda judged: write_report(judged, claim.report),
         )
-        source = self._source(claim, format_)
+        source, today = self._source(claim, format_), self._clock.now().date()
         shown = None if self._shows is None else partial(_show, self._shows, claim)
         with (
             TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
-            begin_examination(source, today=now.date(), spool_directory=Path(spool), progress=shown) as examination,
+            begin_examination(source, today=today, spool_directory=Path(spool), progress=shown) as examination,
         ):
             return self._store.import_users(job, examination)
 

@@ -122,6 +122,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         _is_utf8=is_utf8,
         _tally=Tally(row=2, line=header.lines + 1),
         _ends_with_line=begin.endswith((b"\n", b"\r")),
+        _block_bytes=block_bytes,
     )
 
 
@@ -215,6 +216,7 @@ class UserFile:
     _is_utf8: bool
     _tally: Tally
     _ends_with_line: bool
+    _block_bytes: int
     _is_read: bool = field(default=False)
 
     def __enter__(self) -> Self:
@@ -331,26 +333,27 @@ class UserFile:
         return line_end.start() if line_end else len(piece)
 
     def _pieces(self) -> Iterator[bytes]:
-        """The text in pieces that have not too many lines."""
-        yield from _pieces(self._begin)
+        """The text in pieces that are not too large and have not too many lines."""
+        most = 2 * self._block_bytes  # what was read at once may be more by now, as UTF-8
+        yield from _pieces(self._begin, most)
         self._begin = b""
         for chunk in self._text:
             self._ends_with_line = chunk.endswith((b"\n", b"\r"))
-            yield from _pieces(chunk)
+            yield from _pieces(chunk, most)
 
 
 def _count(text: bytes, byte: bytes) -> int:
     return count(np.frombuffer(text, np.uint8), byte[0])
 
 
-def _pieces(text: bytes) -> Iterator[bytes]:
-    if _count(text, b"\n") + _count(text, b"\r") <= _BLOCK_LINES:
+def _pieces(text: bytes, most_bytes: int) -> Iterator[bytes]:
+    if len(text) <= most_bytes and _count(text, b"\n") + _count(text, b"\r") <= _BLOCK_LINES:
         if text:
             yield text
         return
     middle = len(text) // 2
-    yield from _pieces(text[:middle])
-    yield from _pieces(text[middle:])
+    yield from _pieces(text[:middle], most_bytes)
+    yield from _pieces(text[middle:], most_bytes)
 
 
 def _block(numbered: _Numbered, shape: Shape) -> Block:

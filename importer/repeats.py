@@ -4,7 +4,7 @@ A file of many rows, as a nightly roster is, is compared here, with what the dat
 of a small one are compared by the database, which may hold a thousand times as many users.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ class KnownUsers(NamedTuple):
 
         Many come in one text: to hand out single ones costs more than all the rest.
         """
-        halves = [_halves(pl.Series(dtype=pl.String))]
+        firsts, seconds = ([half] for half in _halves(pl.Series(dtype=pl.String)))
         key, last, number = self.table.c[self.key], "", 0
         while True:
             page = (
@@ -62,8 +62,10 @@ class KnownUsers(NamedTuple):
             if number > most:
                 return None
             if not some:
-                return _Identities(halves)
-            halves.append(_halves(pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode()))
+                return _Identities(firsts, seconds)
+            first, second = _halves(pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode())
+            firsts.append(first)
+            seconds.append(second)
 
 
 def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, rows: int) -> Iterator[pl.DataFrame]:
@@ -112,10 +114,12 @@ class _Identities:
     Polars' own hash is good enough while the process lives: two halves of 64 bits each have to meet by chance.
     """
 
-    def __init__(self, halves: Sequence[tuple[Hashes, Hashes]]) -> None:
-        first, second = (np.concatenate([half[at] for half in halves]) for at in (0, 1))
+    def __init__(self, firsts: list[Hashes], seconds: list[Hashes]) -> None:
+        first = _joined(firsts)
         order = np.argsort(first)
-        self._first, self._second = first[order], second[order]
+        self._first = first[order]
+        del first
+        self._second = _joined(seconds)[order]
 
     def has(self, identities: pl.Series) -> pl.Series:
         """Whether each is known; of two with the same first half, which is rare, one is not."""
@@ -126,6 +130,13 @@ class _Identities:
         at = np.empty_like(order)
         at[order] = np.minimum(np.searchsorted(self._first, first[order]), len(self._first) - 1)
         return pl.Series((self._first[at] == first) & (self._second[at] == second))
+
+
+def _joined(parts: list[Hashes]) -> Hashes:
+    """All of them; the list lets go of them, as memory has not room for many times ten million."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _halves(identities: pl.Series) -> tuple[Hashes, Hashes]:

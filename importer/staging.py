@@ -37,7 +37,7 @@ BROUGHT_BY = "brought by"
 class Accepted(Protocol):
     """Rows to be merged: of one file, or of several.
 
-    A file may be judged not before its rows are asked for: `height`, `last_row` and `fallen` are known when all of them
+    A file may not be judged until its rows are asked for: `height`, `last_row` and `fallen` are known when all of them
     were.
     """
 
@@ -46,9 +46,8 @@ class Accepted(Protocol):
         """What `accepted` has."""
         ...
 
-    @property
-    def parts(self) -> int:
-        """In about how many frames the rows come."""
+    def expected(self, first: pl.DataFrame) -> int:
+        """About how many rows there are, told by the first ones."""
         ...
 
     @property
@@ -63,7 +62,7 @@ class Accepted(Protocol):
 
     @property
     def fallen(self) -> pl.Series:
-        """Rows that fail though `accepted` had them when the file was being judged; sorted."""
+        """Rows that fail though `accepted` has had them; sorted."""
         ...
 
     def accepted(self) -> Iterator[pl.DataFrame]:
@@ -79,12 +78,13 @@ class Staging:
     """The rows that have something to say: their keys and unique values, in the temporary table `table`.
 
     A row that repeats what the feed last gave for its user is left out (unless asked for), and it costs no more than
-    its hash. The others wait in a spool, so that rows are judged and hashed once. Where a client has no users yet every
-    row makes one, and nothing needs to be staged.
+    its hash. The others wait in a spool, so that they are not judged and hashed again. Where a client has no users yet
+    every row makes one, and nothing needs to be staged.
 
     Attributes:
         columns: what the rows hold, comparison keys included.
-        skipped: how many rows were left out.
+        skipped: how many rows were left out because they repeat what the feed last gave.
+        is_empty: whether nothing is staged, as the client has no users.
     """
 
     def __init__(self, users: Table, format_: Format, rows: Accepted, client: str, *, skips_unchanged: bool) -> None:
@@ -152,7 +152,7 @@ class Staging:
             rows: Iterator[pl.DataFrame] = chain([first], hashed)
             if self._skips_unchanged:
                 users = KnownUsers(connection, self._users, self._client, self.compared)
-                rows = with_news(rows, users, first.height * self._rows.parts)
+                rows = with_news(rows, users, self._rows.expected(first))
             yield from rows
 
     def take_out(self, connection: Connection, rows: pl.Series) -> int:

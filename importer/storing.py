@@ -15,7 +15,7 @@ from importer.ahead import ahead
 from importer.archiving import BAK, archive_names
 from importer.claiming import Copied
 from importer.conflicting import Conflicts
-from importer.database import LOOKUP_TABLES, imports, notices, user_table
+from importer.database import LOOKUP_TABLES, has_other_unique_values, imports, notices, user_table
 from importer.engines import is_outage, reading_engine, staging, take_turns
 from importer.examining import Examination, Judged
 from importer.format import Format, Lookup
@@ -76,14 +76,14 @@ class Job:
     Attributes:
         claim: what is imported.
         copied: the size and hash of its copy.
-        at: now.
+        now: the time of day.
         seconds: how long the import has taken so far.
         write_report: makes the failed-users CSV durable before the commit.
     """
 
     claim: Claim
     copied: Copied
-    at: dt.datetime
+    now: Callable[[], dt.datetime]
     seconds: Callable[[], float]
     write_report: Callable[[Examination], None]
 
@@ -208,16 +208,17 @@ class Store:
     def _import_first(self, connection: Connection, job: Job, examination: Examination) -> Imported | None:
         """Write the file of a client who has no users yet while it is being judged.
 
-        Every row makes a user, but where a value is repeated. None, with nothing written, where the usual way is to be
-        gone: where a row has kept out another one that is accepted, and where so many rows fail that the database
-        would be held for little.
+        A row makes a user unless one of its unique values is taken by an earlier row. So every row that is accepted in
+        the end makes one, and it is enough to count: where more rows did, some of them fail. None, with nothing
+        written, where the usual way is to be gone: then, where most rows fail, for which the database would be held,
+        where users have come meanwhile, and where more is unique than the format says.
         """
         claim = job.claim
         with connection.begin() as transaction:
             _take_turns(connection, claim.client)
             if self._knows_users(connection, claim.client):
                 return None
-            new = NewUsers(connection, self._users, self._format, claim, job.at)
+            new = NewUsers(connection, self._users, self._format, claim, job.now())
             with ahead(_hashed(examination.judge(), self._format)) as blocks:
                 for block in blocks:
                     if transaction.is_active:
@@ -225,7 +226,7 @@ class Store:
                         if new.added.total() * 2 < block.last_row - 1:
                             transaction.rollback()
             counts = replace(examination.counts, inserted=new.added.total())
-            if transaction.is_active and counts.inserted == counts.accepted:
+            if transaction.is_active and counts.inserted == counts.accepted and self._is_proof(connection, examination):
                 new.done()
                 if counts.failed:
                     job.write_report(examination)
@@ -234,18 +235,26 @@ class Store:
                 transaction.rollback()
         return None
 
+    def _is_proof(self, connection: Connection, examination: Examination) -> bool:
+        """Whether as many users as accepted rows are those of the accepted rows.
+
+        A value that only an index of an earlier format wants unique keeps out rows that are accepted.
+        """
+        return examination.fallen.is_empty() or not has_other_unique_values(connection, self._format)
+
     def _import(self, connection: Connection, staged: Staging, job: Job, examination: Examination) -> Imported:
         staged.fill(connection)
         examination.fail(Conflicts(connection, self._users, staged, self._format, job.claim.client).drop())
         if examination.counts.failed:
             job.write_report(examination)
-        merge = Merge(self._users, staged, self._format, job.claim, job.at)
+        merge = Merge(self._users, staged, self._format, job.claim, job.now())
         counts = merge.run(connection, {job.claim.id: examination.counts})[job.claim.id]
         return self._done(connection, job, examination, counts)
 
     def _done(self, connection: Connection, job: Job, examination: Examination, counts: Counts) -> Imported:
         """Write what became of a file."""
-        archive, report = self._names(connection, job.claim, job.at)
+        at = job.now()
+        archive, report = self._names(connection, job.claim, at)
         done = Imported(
             claim=job.claim,
             counts=counts,
@@ -257,8 +266,8 @@ class Store:
             archive=archive,
             report=report if counts.failed else None,
         )
-        write_entry(connection, imported_values(done, job.copied, job.at))
-        self._tell(connection, done, job.at)
+        write_entry(connection, imported_values(done, job.copied, at))
+        self._tell(connection, done, at)
         return done
 
     def import_group(self, client: str, members: Sequence[Member], work: Work) -> list[Imported | Refused]:
@@ -358,7 +367,7 @@ class Store:
             job = Job(
                 claim=claim,
                 copied=copied or NOTHING,
-                at=work.at,
+                now=lambda: work.at,
                 seconds=work.seconds,
                 write_report=lambda judged: work.write_report(claim, judged),
             )

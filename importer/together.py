@@ -56,10 +56,9 @@ class Joined:
         """What `accepted` has."""
         return self._frame.columns
 
-    @property
-    def parts(self) -> int:
-        """One frame."""
-        return 1
+    def expected(self, first: pl.DataFrame) -> int:
+        """As many as there are."""
+        return first.height
 
     @property
     def height(self) -> int:

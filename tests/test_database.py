@@ -92,7 +92,7 @@ def test_the_role_and_the_database_of_the_installation_are_enough_and_nobody_els
     job = Job(
         claim=Claim(id="claim", client="acme", directory=tmp_path, name="people.csv"),
         copied=Copied(size=1, sha256=""),
-        at=NOW,
+        now=lambda: NOW,
         seconds=lambda: 1.0,
         write_report=lambda _: None,
     )

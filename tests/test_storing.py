@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Database:
         job = Job(
             claim=claim or self.claim(client),
             copied=Copied(size=len(text), sha256=f"{hash(text):x}"),
-            at=at,
+            now=lambda: at,
             seconds=lambda: 1.5,
             write_report=write_report,
         )
@@ -104,6 +105,15 @@ def test_a_row_that_fails_for_one_value_still_takes_its_other_values_from_later_
     done = db.load("uid,email\nU1,a@example.com\nU2,a@example.com\nU2,b@example.com\nU3,\n")
     assert (merged(done.counts), done.counts.failed) == ((2, 0, 0), 2)
     assert db.users("email") == {"U1": ("a@example.com",), "U3": (None,)}
+
+
+def test_what_an_earlier_format_wanted_unique_keeps_no_accepted_row_out(tmp_path: Path, engine: Engine) -> None:
+    columns = (replace(each, unique=True) if each.name == "city" else each for each in PEOPLE.columns)
+    migrate(engine, replace(PEOPLE, columns=tuple(columns)))
+    db = Database(tmp_path, engine)
+    with pytest.raises(IntegrityError):
+        db.load("uid,city,email\nU1,Hull,\nU2,Hull,a@example.com\nU3,,a@example.com\n")
+    assert db.users("city") == {}
 
 
 def test_of_a_first_file_most_of_whose_rows_fail_the_others_make_users(db: Database) -> None:
@@ -330,7 +340,9 @@ def test_any_files_make_the_users_of_the_model_whatever_the_order_of_rows(
         stored = expected_users(stored, rows)
         shuffled = data.draw(st.permutations(rows))
         db.store = Store(db.engine, db.format, skips_unchanged=data.draw(st.booleans()))
-        done = db.load("uid,email\n" + "".join(f"{key},{value}\n" for key, value in shuffled), client=client)
+        block_bytes = data.draw(st.sampled_from([1, 10, BLOCK_BYTES]))
+        text = "uid,email\n" + "".join(f"{key},{value}\n" for key, value in shuffled)
+        done = db.load(text, client=client, block_bytes=block_bytes)
         assert {key: email for key, (email,) in db.users("email", client=client).items()} == stored
         assert done.counts.failed == len(db.failures)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -106,18 +105,10 @@ def read(data: bytes, reader: Reader, *, name: str, known_names: frozenset[str])
             with open_user_file(
                 path, name=name, known_names=known_names, limits=limits, block_bytes=reader.block_bytes
             ) as file:
-                _feed_by_blocks(file, reader.block_bytes)
                 blocks = [*file.blocks()]
                 return _read(file, blocks)
         except FileRefused as refused:
             return Refused(code=refused.refusal.code)
-
-
-def _feed_by_blocks(file: UserFile, block_bytes: int) -> None:
-    """Let the text that was read to find the width come in blocks like all text behind it; else it is one block."""
-    begin = file._begin  # noqa: SLF001 - a file of more than 8 MB for each case would take too long
-    blocks = (begin[at : at + block_bytes] for at in range(0, len(begin), block_bytes))
-    file._text, file._begin = chain(blocks, file._text), b""  # noqa: SLF001
 
 
 def _read(file: UserFile, blocks: list[Block]) -> Read:
