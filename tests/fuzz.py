@@ -22,6 +22,7 @@ from watcher.clock import elapsed
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FORMAT = load_format(None)
 LONGEST = 20_000
+MOST_BLOCKS = 40
 """Bytes of a file; longer ones are slow, and say no more."""
 _TOKENS = (
     *(b",", b";", b"\t", b"|", b'"', b'""', b'"\n"', b"\r", b"\n", b"\r\n", b"\0", b"\xff", b"\xc3", b"\xef\xbb\xbf"),
@@ -88,7 +89,8 @@ _CHANGES: tuple[Callable[[random.Random, bytearray, list[bytes]], None], ...] = 
 
 
 def verdict(content: bytes, block_bytes: int) -> Verdict:
-    """What becomes of a file."""
+    """What becomes of a file that is read in blocks of that size, or of one that cuts it in MOST_BLOCKS."""
+    block_bytes = max(block_bytes, len(content) // MOST_BLOCKS)
     try:
         with examined(content, FORMAT, block_bytes=block_bytes) as examination:
             for _ in examination.failed():

@@ -14,8 +14,10 @@ NAMES = ["users.csv", "élèves.csv", os.fsdecode(b"latin-\xe9.csv"), "a\tb.csv"
 
 
 def stored(site: Site) -> Any:  # noqa: ANN401 - rows of tables
+    """All but the users' numbers: PostgreSQL gives none twice, not even one of a row that was rolled back."""
+    people = {key: {**user, "id": 0} for key, user in site.users().items()}
     ledger = [{**entry, "directory": ""} for entry in site.ledger()]
-    return site.users(), ledger, site.notices()
+    return people, ledger, site.notices()
 
 
 def test_the_messiest_files_leave_the_same_users_ledger_and_notices(
