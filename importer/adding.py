@@ -44,8 +44,8 @@ class NewUsers:
         Raises:
             sqlalchemy.exc.DBAPIError: a user is there, or the database failed.
         """
-        new = self._new(rows)
-        load(self._connection, self._users, new, constant=self._constant(rows))
+        new, constant = self._new(rows)
+        load(self._connection, self._users, new, constant=constant)
         if BROUGHT_BY in rows.columns:
             self.added.update(new["created_by"].to_list())
         else:
@@ -57,28 +57,25 @@ class NewUsers:
         Raises:
             sqlalchemy.exc.DBAPIError: the database failed.
         """
-        self.added[self._claim.id] += load_new(
-            self._connection, self._users, self._new(rows), constant=self._constant(rows)
-        )
+        new, constant = self._new(rows)
+        self.added[self._claim.id] += load_new(self._connection, self._users, new, constant=constant)
 
     def done(self) -> None:
         """Tell the planner, or the next import meets one that knows of no users yet."""
         if self.added.total() >= MANY_ROWS:
             loaded(self._connection, self._users)
 
-    def _constant(self, rows: pl.DataFrame) -> list[str]:
-        """What is the same for all of them."""
-        absent = [name for name in self._defaults if name not in rows.columns]
-        return [*self._marks, *absent, *(() if BROUGHT_BY in rows.columns else _BROUGHT)]
-
-    def _new(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows with all that a new user has."""
+    def _new(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+        """The rows with all that a new user has, and which columns hold the same for all of them."""
         given = [name for name in rows.columns if name not in _NOT_STORED]
-        absent = {name: value for name, value in self._defaults.items() if name not in given}
-        constants = [pl.lit(value).alias(name) for name, value in (self._marks | absent).items()]
-        brought_by = pl.col(BROUGHT_BY) if BROUGHT_BY in rows.columns else pl.lit(self._claim.id)
+        constants = self._marks | {name: value for name, value in self._defaults.items() if name not in given}
+        brought_by = {name: pl.col(BROUGHT_BY) for name in _BROUGHT}
+        if BROUGHT_BY not in rows.columns:
+            brought_by = {}
+            constants |= dict.fromkeys(_BROUGHT, self._claim.id)
+        same = {name: pl.lit(value) for name, value in constants.items()}
         values = [_value(name, self._defaults.get(name)) for name in given]
-        return rows.select(*constants, *(brought_by.alias(name) for name in _BROUGHT), "feed_hash", *values)
+        return rows.select("feed_hash", *values, **same, **brought_by), [*constants]
 
 
 def _value(name: str, default: str | None) -> pl.Expr:

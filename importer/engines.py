@@ -312,6 +312,8 @@ def load(connection: Connection, table: Table, rows: Rows, *, constant: Collecti
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed or refuses a value.
     """
+    if not rows.height:
+        return
     if connection.dialect.name == "postgresql":
         _copy(connection, table, rows)
     else:
@@ -327,17 +329,25 @@ def _copy(connection: Connection, table: Table, rows: Rows) -> None:
 
 
 def _insert(connection: Connection, table: Table, rows: Rows, constant: Collection[str]) -> None:
-    given = [name for name in rows.columns if name not in constant]
-    literal = _literals(connection)
-    for part in rows.iter_slices(_INSERTED_ROWS):
-        same = [literal(part.get_column(name).to_list()[0]) for name in constant]
-        names = _names(connection, [*constant, *given])
-        statement = f"INSERT INTO {table.name} ({names}) VALUES ({', '.join([*same, *'?' * len(given)])})"  # noqa: S608 - all is quoted
-        # Past SQLAlchemy, which wants all parameters at once: so each value lives for a moment, in the CPU's cache.
-        with _driver_errors(connection, statement), closing(connection.connection.cursor()) as cursor:
+    given, head, row = _insertion(connection, table, rows, constant)
+    statement = f"{head} {row}"
+    # Past SQLAlchemy, which wants all parameters at once: so each value lives for a moment, in the CPU's cache.
+    with _driver_errors(connection, statement), closing(connection.connection.cursor()) as cursor:
+        for part in rows.iter_slices(_INSERTED_ROWS):
             cast("Any", cursor).executemany(
                 statement, zip(*(part.get_column(name).to_list() for name in given), strict=True)
             )
+
+
+def _insertion(
+    connection: Connection, table: Table, rows: Rows, constant: Collection[str]
+) -> tuple[list[str], str, str]:
+    """The columns whose values are parameters, and the SQL before and of the values of a row."""
+    given = [name for name in rows.columns if name not in constant]
+    literal = _literals(connection)
+    same = [literal(rows.get_column(name).to_list()[0]) for name in constant]
+    head = f"INSERT INTO {table.name} ({_names(connection, [*constant, *given])}) VALUES"
+    return given, head, f"({', '.join([*same, *'?' * len(given)])})"
 
 
 def load_new(connection: Connection, table: Table, rows: Rows, *, constant: Collection[str] = ()) -> int:
@@ -375,11 +385,7 @@ def _copy_apart(connection: Connection, table: Table, rows: Rows) -> int:
 
 def _insert_new(connection: Connection, table: Table, rows: Rows, constant: Collection[str]) -> int:
     """Several rows a statement, which takes four fifths of the time; past SQLAlchemy, as in `_insert`."""
-    given = [name for name in rows.columns if name not in constant]
-    literal = _literals(connection)
-    same = [literal(rows.get_column(name).to_list()[0]) for name in constant]
-    head = f"INSERT INTO {table.name} ({_names(connection, [*constant, *given])}) VALUES"
-    row = f"({', '.join([*same, *'?' * len(given)])})"
+    given, head, row = _insertion(connection, table, rows, constant)
 
     def statement(height: int) -> str:
         return f"{head} {', '.join([row] * height)} ON CONFLICT DO NOTHING"

@@ -128,8 +128,7 @@ class Staging:
     def _fill(self, connection: Connection) -> None:
         self.skipped = 0
         self.is_empty = True
-        is_there = select(literal(1)).where(self._users.c.client == self._client).limit(1)
-        if connection.execute(is_there).first() is None:
+        if not has_users(connection, self._users, self._client):
             return
         chosen, staged = self._empty_spool(), 0
         make(connection, self.table)
@@ -214,6 +213,12 @@ class Staging:
             self._chosen = self._rows.spool("staged")
         self._chosen.clear()
         return self._chosen
+
+
+def has_users(connection: Connection, users: Table, client: str) -> bool:
+    """Whether a client has any."""
+    some = select(literal(1)).where(users.c.client == client).limit(1)
+    return connection.execute(some).first() is not None
 
 
 def changes_table(staged: Staging) -> Table:

@@ -49,7 +49,7 @@ from importer.model import (
     shown_name,
 )
 from importer.runs import Mergeable, runs
-from importer.staging import Accepted, Staging
+from importer.staging import Accepted, Staging, has_users
 from importer.together import Joined, PlainFile
 
 
@@ -194,7 +194,7 @@ class Store:
         """
         with self._engine.connect() as connection:
             with staging(connection):
-                is_first = not self._knows_users(connection, job.claim.client)
+                is_first = not has_users(connection, self._users, job.claim.client)
             done = self._import_first(connection, job, examination) if is_first else None
             if done is not None:
                 return done
@@ -216,7 +216,7 @@ class Store:
         claim = job.claim
         with connection.begin() as transaction:
             _take_turns(connection, claim.client)
-            if self._knows_users(connection, claim.client):
+            if has_users(connection, self._users, claim.client):
                 return None
             new = NewUsers(connection, self._users, self._format, claim, job.now())
             with ahead(_hashed(examination.judge(), self._format)) as blocks:
@@ -428,10 +428,6 @@ class Store:
             told = connection.execute(select(notices.c.id).where(notices.c.once == once)).first()
             if told is None:
                 write_notice(connection, notice, at, once=once)
-
-    def _knows_users(self, connection: Connection, client: str) -> bool:
-        some = select(self._users.c.id).where(self._users.c.client == client).limit(1)
-        return connection.execute(some).first() is not None
 
     def _staging(self, rows: Accepted, client: str) -> Staging:
         return Staging(self._users, self._format, rows, client, skips_unchanged=self._skips_unchanged)

@@ -22,8 +22,8 @@ from watcher.clock import elapsed
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FORMAT = load_format(None)
 LONGEST = 20_000
-MOST_BLOCKS = 40
 """Bytes of a file; longer ones are slow, and say no more."""
+MOST_BLOCKS = 40
 _TOKENS = (
     *(b",", b";", b"\t", b"|", b'"', b'""', b'"\n"', b"\r", b"\n", b"\r\n", b"\0", b"\xff", b"\xc3", b"\xef\xbb\xbf"),
     *(b"\xff\xfe", b"\x85", b"\xe2\x80\xa8", b" ", b"'", b"=", b"<clear>", b"unique_id", b"login_source", b"email"),

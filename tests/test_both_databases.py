@@ -14,8 +14,10 @@ NAMES = ["users.csv", "élèves.csv", os.fsdecode(b"latin-\xe9.csv"), "a\tb.csv"
 
 
 def stored(site: Site) -> Any:  # noqa: ANN401 - rows of tables
-    """All but the users' numbers: PostgreSQL gives none twice, not even one of a row that was rolled back."""
-    people = {key: {**user, "id": 0} for key, user in site.users().items()}
+    """The numbers of users as their order: PostgreSQL gives none twice, not even one of a row that was rolled back."""
+    found = site.users()
+    order = sorted(user["id"] for user in found.values())
+    people = {key: {**user, "id": order.index(user["id"])} for key, user in found.items()}
     ledger = [{**entry, "directory": ""} for entry in site.ledger()]
     return people, ledger, site.notices()
 
