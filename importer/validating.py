@@ -211,22 +211,30 @@ class Validator:
         )
         # Each step is its own: one expression that names another twice works it out twice.
         texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in columns)
-        as_they_are = self._stored_as_they_are(texts, columns)
-        return texts.with_columns(
-            (text if column.name in as_they_are else self._mapped(column, text)).alias(_mapped_name(column.name))
+        known = {column.name: values for column in columns if (values := self._unmapped_values(column))}
+        mapped = texts.with_columns(
+            (text if column.name in known else self._mapped(column, text)).alias(_mapped_name(column.name))
             for column, text in ((column, _given(column, may_clear=may_clear)) for column in columns)
         )
+        if not known:
+            return mapped
+        as_they_are = texts.select(pl.col(name).is_in(values) for name, values in known.items())
+        others = [
+            self._with_mapped(texts[column.name], column, as_they_are[column.name], may_clear=may_clear)
+            for column in columns
+            if column.name in known and not as_they_are[column.name].all()
+        ]
+        return mapped.with_columns(others) if others else mapped
 
-    def _stored_as_they_are(self, texts: pl.DataFrame, columns: Sequence[Column]) -> set[str]:
-        """Choices and lookups all of whose values are what is stored: to see that is much faster than to map them."""
-        stored = {column.name: values for column in columns if (values := self._unmapped_values(column))}
-        if not stored:
-            return set()
-        alike = texts.select(pl.col(name).is_in(values).all() for name, values in stored.items())
-        return {name for name, all_are in alike.row(0, named=True).items() if all_are}
+    def _with_mapped(self, texts: pl.Series, column: Column, as_they_are: pl.Series, *, may_clear: bool) -> pl.Series:
+        """What the texts map to, where some are that already: to see which is much faster than to map them."""
+        at = (~as_they_are).arg_true()
+        mapped = texts.gather(at).to_frame().select(self._mapped(column, _given(column, may_clear=may_clear)))
+        # scatter writes into the series that it is called on.
+        return texts.alias(_mapped_name(column.name)).scatter(at, mapped.to_series())
 
     def _unmapped_values(self, column: Column) -> list[str]:
-        """The values of a choice or lookup that are stored as they are written."""
+        """The values of a choice or lookup that are stored as they are written: there are none of other kinds."""
         match column.kind:
             case "choice":
                 codes = _choices(column.values)
@@ -391,11 +399,19 @@ def _control_flags(block: pl.DataFrame, raw: Mapping[str, pl.Expr], suspects: pl
     none = pl.Series("", [False]).new_from_index(0, block.height)
     if suspects.is_empty():
         return [none.alias(_control(name)) for name in raw]
-    at = block["row"].is_in(suspects.implode()).arg_true()
+    at = _places(suspects, block["row"])
     found = block[at].select(cell.str.contains(_CONTROL).alias(name) for name, cell in raw.items())
     # scatter writes into the series that it is called on.
     flags = ((name, none.clone().scatter(at, found[name]) if found[name].any() else none) for name in raw)
     return [flag.alias(_control(name)) for name, flag in flags]
+
+
+def _places(some: pl.Series, rows: pl.Series) -> pl.Series:
+    """Where those of some rows are that are among the rows; both are sorted."""
+    places = rows.search_sorted(some)
+    is_among = places < rows.len()
+    places, some = places.filter(is_among), some.filter(is_among)
+    return places.filter(rows.gather(places) == some)
 
 
 def _none_if_empty(text: pl.Expr) -> pl.Expr:

@@ -205,7 +205,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
     if mistakes := [*_mistaken_paths(file, accepted, failed), *pattern_mistakes(settings.format_)]:
         _fail("\n".join(mistakes), USAGE)
     try:
-        with _Progress(file) as progress:
+        with _progress(file) as progress:
             checked = checking.check(
                 file,
                 format_=settings.format_,
@@ -682,21 +682,17 @@ def _tell(lines: Iterable[str]) -> None:
         click.echo(f"userdrop: {line}", err=True)
 
 
-class _Progress:
-    """A progress bar on standard error, for long files on a terminal."""
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[["Progress"], None] | None]:
+    """A progress bar on standard error, for long files on a terminal; else None."""
+    from rich.console import Console  # noqa: PLC0415 - see check
 
-    def __init__(self, file: Path) -> None:
-        from rich.console import Console  # noqa: PLC0415 - see check
-        from rich.progress import Progress  # noqa: PLC0415
+    console = Console(stderr=True)
+    if not console.is_terminal or file.stat().st_size <= _PROGRESS_BYTES:
+        yield None
+        return
+    from rich.progress import Progress  # noqa: PLC0415 - slow to load, and most checks are short or not watched
 
-        console = Console(stderr=True)
-        is_shown = console.is_terminal and file.stat().st_size > _PROGRESS_BYTES
-        self._bar = Progress(console=console, transient=True, disable=not is_shown)
-        self._task = self._bar.add_task(file.name, total=None)
-
-    def __enter__(self) -> Callable[["Progress"], None]:
-        self._bar.start()
-        return lambda at: self._bar.update(self._task, completed=at.read, total=at.total)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(file.name, total=None)
+        yield lambda at: bar.update(task, completed=at.read, total=at.total)
