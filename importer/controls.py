@@ -1,37 +1,57 @@
 """Where a text has control characters that no cell may have: category Cc but tab and line breaks."""
 
-import re
 from typing import Final
 
 import numpy as np
 
 from importer.utf8 import Bytes, Ints
 
-_CACHED_BYTES: Final = 1 << 17
+_PIECE_BYTES: Final = 1 << 17
 _WINDOW_BYTES: Final = 1 << 12
 _TAB: Final = 0x09
 _LF: Final = 0x0A
 _CR: Final = 0x0D
-_C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
+_C1_LEAD: Final = b"\xc2"
 
 
-def controls(data: bytes, end: int, *, line_ends: int) -> Ints:
-    """The offsets of control characters in UTF-8 text, in no order.
+def controls(data: bytes, ends: Ints, nexts: Ints) -> Ints:
+    """The offsets of control characters in lines of UTF-8 text, in no order.
 
     Args:
-        data: the text.
-        end: the offset up to which it is looked at.
-        line_ends: how many of its bytes are LF or CR, to tell at once that no other character is that low.
+        data: the text, which begins with the first line.
+        ends: for each line the offset at which its line end begins.
+        nexts: the offset behind its line end.
     """
+    end = int(nexts[-1]) if nexts.size else 0
     block = np.frombuffer(data, np.uint8, count=end)
-    pieces = [(begin, block[begin : begin + _CACHED_BYTES]) for begin in range(0, block.size, _CACHED_BYTES)]
-    low = sum(int(np.count_nonzero(piece < 0x20)) for _, piece in pieces)
-    if low == line_ends:
-        pieces.clear()
-    found = [places(data, b"\x7f", end), *(_low(piece) + begin for begin, piece in pieces)]
-    if data.find(b"\xc2", 0, end) >= 0:
-        found.append(np.fromiter((match.start() for match in _C1.finditer(data, 0, end)), np.int64))
-    return np.concatenate(found)
+    leads = places(data, _C1_LEAD, end)
+    second = block[leads + 1]  # the text ends with a line end
+    c1 = leads[(second >= 0x80) & (second <= 0x9F)]
+    return np.concatenate((places(data, b"\x7f", end), c1, *_low(block, ends, nexts)))
+
+
+def _low(block: Bytes, ends: Ints, nexts: Ints) -> list[Ints]:
+    """Those below the space; only pieces are looked at that have more low bytes than line ends."""
+    begins = np.arange(0, block.size, _PIECE_BYTES)
+    low = [np.count_nonzero(block[begin : begin + _PIECE_BYTES] < 0x20) for begin in begins.tolist()]
+    line_ends = np.diff(_line_end_bytes(np.append(begins, block.size), ends, nexts))
+    return [_low_of(block[begin : begin + _PIECE_BYTES]) + begin for begin in begins[low != line_ends].tolist()]
+
+
+def _line_end_bytes(places: Ints, ends: Ints, nexts: Ints) -> Ints:
+    """How many bytes before each place are line ends; it may lie within a CRLF."""
+    before = np.searchsorted(nexts, places, side="right")
+    counts = np.concatenate((np.zeros(1, np.int64), np.cumsum(nexts - ends)))[before]
+    inner = before < nexts.size
+    counts[inner] += np.maximum(places[inner] - ends[before[inner]], 0)
+    return counts
+
+
+def _low_of(piece: Bytes) -> Ints:
+    at = np.flatnonzero(piece < 0x20)
+    byte = piece[at]
+    found: Ints = at[(byte != _LF) & (byte != _CR) & (byte != _TAB)]
+    return found
 
 
 def places(data: bytes, byte: bytes, end: int) -> Ints:
@@ -42,10 +62,3 @@ def places(data: bytes, byte: bytes, end: int) -> Ints:
         found.append(np.flatnonzero(window == byte[0]) + begin)
         begin = data.find(byte, begin + window.size, end)
     return np.concatenate(found)
-
-
-def _low(piece: Bytes) -> Ints:
-    is_low = piece < 0x20
-    for allowed in (_LF, _CR, _TAB):
-        is_low ^= piece == allowed
-    return np.flatnonzero(is_low)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from importer.controls import places
-from importer.utf8 import Bytes, Flags, Ints, invalid
+from importer.utf8 import Bytes, Flags, Ints, runs
 
 _LF: Final = 0x0A
 _CR: Final = 0x0D
@@ -73,7 +73,7 @@ class Lines:
         return ~(self.long | self.undecodable | self.nul)
 
 
-def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8: bool) -> Lines:
+def classify(data: bytes, *, separator: bytes, width: int, longest: int, invalid: Ints | None) -> Lines:
     """The lines of `data`, which begins at a line's start.
 
     A CR at the very end is not taken for a line end, because a LF may follow.
@@ -83,7 +83,7 @@ def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8
         separator: one ASCII byte.
         width: the number of cells that a record must have.
         longest: bytes of a line that need no closer look.
-        is_utf8: whether `data` is already known to be valid UTF-8.
+        invalid: the offsets at which `data` is not valid UTF-8, see `utf8.Runs`; None where they are not known yet.
     """
     block = np.frombuffer(data, np.uint8)
     marks = _marks(block, separator[0], may_have_cr=b"\r" in data)
@@ -99,7 +99,7 @@ def classify(data: bytes, *, separator: bytes, width: int, longest: int, is_utf8
         perfect=in_order & (widths == width) & (ends > starts),
         quotes=quotes,
         long=ends - starts > longest,
-        undecodable=_none(starts) if is_utf8 else _lines_of(invalid(block), nexts),
+        undecodable=_lines_of(runs(block).invalid if invalid is None else invalid, nexts),
         nul=_lines_of(places(data, b"\0", len(data)), nexts),
         marks=marks,
     )

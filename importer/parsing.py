@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from importer.controls import controls
 from importer.dialect import Encoding
 from importer.edges import may_need_trimming
 from importer.format import CLEAR, normalised
@@ -151,7 +150,7 @@ def plain_frame(splits: Sequence[Split], shape: Shape) -> tuple[pl.DataFrame, pl
 
 
 def _with_controls(split: Split, rows: Ints) -> pl.Series:
-    found = controls(split.data, split.consumed, line_ends=split.line_end_bytes)
+    found = split.controls()
     lines = np.searchsorted(split.lines.nexts, found, side="right")
     return pl.Series("row", np.unique(rows[lines]), pl.Int64)
 
@@ -229,7 +228,11 @@ def _repeating_header(frame: pl.DataFrame, shape: Shape, *, may_need_trimming: b
     candidates = frame.filter((cell.str.strip_chars() if may_need_trimming else cell) == names[longest])
     if candidates.is_empty():
         return candidates
-    return candidates.filter(*(pl.col(column).str.strip_chars() == name for column, name in names.items()))
+    is_header = [
+        all(cell.strip(WHITE_SPACE) == name for cell, name in zip(cells, names.values(), strict=False))
+        for cells in candidates.select([*names]).iter_rows()
+    ]
+    return candidates.filter(pl.Series(is_header, dtype=pl.Boolean))
 
 
 def _late_rejects(split: Split, shape: Shape, surplus: pl.DataFrame, repeated: pl.DataFrame, line: int) -> list[Reject]:

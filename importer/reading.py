@@ -15,7 +15,6 @@ from typing import BinaryIO, Final, NamedTuple, Self
 
 import numpy as np
 
-from importer.controls import controls
 from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
 from importer.grammar import LINE_END, WHITE_SPACE, Grammar
 from importer.guarding import is_report, unguarded_text
@@ -27,6 +26,7 @@ from importer.records import Rules, Split, split
 from importer.surveying import has_trailing_separator
 from importer.tallying import BalanceError, Tally
 from importer.transcoding import Source, shown_size, unmarked_encoding, utf8_chunks
+from importer.utf8 import Ints, Text, part_of
 
 __all__ = ["BalanceError", "Block", "Limits", "Plain", "Reject", "UserFile", "open_user_file"]
 
@@ -36,6 +36,7 @@ SURVEY_BYTES: Final = 8 << 20
 
 _BLOCK_LINES: Final = 1 << 17
 """Denser text is read in smaller blocks, or its many rejects would need much memory."""
+_NOTHING: Final = Text(b"", np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
     if size > limits.max_bytes:
         raise FileRefused(refusal("file_too_large", limit=shown_size(limits.max_bytes)))
     source = Source(file, name=name, max_expanded_bytes=limits.max_expanded_bytes)
-    encoding, mark_length, is_utf8 = _encoding(source, block_bytes)
+    encoding, mark_length, invalid = _encoding(source, block_bytes)
     text = utf8_chunks(source.chunks(block_bytes), encoding, mark_length)
     begin, is_whole = _begin(text)
     header = _header(begin, known_names, limits)
@@ -97,7 +98,8 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
     )
     body = begin[header.end :]
     shape = Shape(rules=rules, header=header.cells, encoding=encoding)
-    sample = split(_ended(body) if is_whole else body, rules, is_last=is_whole, is_utf8=is_utf8)
+    known = part_of(invalid, header.end, len(begin))
+    sample = split(_ended(body) if is_whole else body, rules, is_last=is_whole, invalid=known)
     has_surplus = has_trailing_separator(sample, shape, SURVEY_BYTES - header.end)
     if has_surplus:
         shape = replace(shape, rules=replace(rules, width=rules.width + 1))
@@ -107,7 +109,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         is_compressed=source.is_compressed,
         separator=header.separator,
     )
-    whole = sample if is_whole and is_utf8 and not has_surplus else None
+    whole = sample if is_whole and invalid is not None and not has_surplus else None
     return UserFile(
         dialect=dialect,
         header=shape.names,
@@ -119,26 +121,27 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         _begin=body,
         _shape=shape,
         _whole=whole,
-        _is_utf8=is_utf8,
+        _position=header.end,
+        _invalid=invalid,
         _tally=Tally(row=2, line=header.lines + 1),
         _ends_with_line=begin.endswith((b"\n", b"\r")),
         _block_bytes=block_bytes,
     )
 
 
-def _encoding(source: Source, block_bytes: int) -> tuple[Encoding, int, bool]:
-    """The encoding, the length of the byte order mark, and whether all bytes are known to be valid UTF-8."""
+def _encoding(source: Source, block_bytes: int) -> tuple[Encoding, int, Ints | None]:
+    """The encoding, the length of the byte order mark, and where the text is not valid UTF-8, if that is known."""
     head = source.head()
     if not head:
         raise FileRefused(refusal("empty_file"))
     refuse_if_not_text(head)
     marked = marked_encoding(head)
     if marked is None:
-        encoding, is_utf8 = unmarked_encoding(source, block_bytes)
-        return encoding, 0, is_utf8
+        encoding, invalid = unmarked_encoding(source, block_bytes)
+        return encoding, 0, invalid
     if source.is_compressed:
         source.check(block_bytes)
-    return *marked, False
+    return *marked, None
 
 
 def _begin(text: Iterator[bytes]) -> tuple[bytes, bool]:
@@ -213,7 +216,8 @@ class UserFile:
     _begin: bytes
     _shape: Shape
     _whole: Split | None
-    _is_utf8: bool
+    _position: int
+    _invalid: Ints | None
     _tally: Tally
     _ends_with_line: bool
     _block_bytes: int
@@ -249,7 +253,7 @@ class UserFile:
             and not (whole.problems or whole.blank or whole.empty_tail)
             and whole.stop == whole.lines.starts.size
             and bool(whole.good.any())
-            and not controls(whole.data, whole.consumed, line_ends=whole.line_end_bytes).size
+            and not whole.controls().size
         )
         return Plain(shape=self._shape, split=whole) if whole is not None and is_plain else None
 
@@ -298,32 +302,34 @@ class UserFile:
 
     def _splits(self) -> Iterator[Split]:
         """The text block by block; what a block leaves undecided is read again with the next one."""
-        carry = b""
-        pieces = self._pieces()
-        piece = next(pieces, b"")
-        while piece:
-            following = next(pieces, b"")
-            piece = piece[self._surplus_of(carry, piece) :]
-            self._tally.line_ends += _count(piece, b"\n")
-            data = carry + piece
-            if piece or not following:
-                block = self._split(data, is_last=not following)
+        carry = _NOTHING
+        texts = self._texts()
+        text = next(texts, _NOTHING)
+        while text.data:
+            following = next(texts, _NOTHING)
+            text = text.part(self._surplus_of(carry.data, text.data), len(text.data))
+            self._tally.line_ends += _count(text.data, b"\n")
+            both = carry.followed_by(text)
+            if text.data or not following.data:
+                block = self._split(both, is_last=not following.data)
                 yield block
-                carry = self._cut(data[block.consumed :])
-            piece = following
+                carry = self._cut(both.part(block.consumed, len(both.data)))
+            text = following
 
-    def _split(self, data: bytes, *, is_last: bool) -> Split:
+    def _split(self, text: Text, *, is_last: bool) -> Split:
+        data = text.data
         if is_last and not data.endswith(b"\n"):
             data = _ended(data)
             self._tally.line_ends += 1
-        return split(data, self._shape.rules, is_last=is_last, is_utf8=self._is_utf8)
+        return split(data, self._shape.rules, is_last=is_last, invalid=text.invalid)
 
-    def _cut(self, carry: bytes) -> bytes:
+    def _cut(self, carry: Text) -> Text:
         """The undecided text; of a line that is too long by now, just enough to show so."""
-        longest = self._shape.rules.longest_record
-        if len(carry) <= longest + 1:
+        size, longest = len(carry.data), self._shape.rules.longest_record
+        if size <= longest + 1:
             return carry
-        return carry[: longest + 1] + (b"\r" if carry.endswith(b"\r") else b"")
+        begin = carry.part(0, longest + 1)
+        return begin.followed_by(carry.part(size - 1, size)) if carry.data.endswith(b"\r") else begin
 
     def _surplus_of(self, carry: bytes, piece: bytes) -> int:
         """How many of the piece's bytes belong to a line that is too long already."""
@@ -331,6 +337,11 @@ class UserFile:
             return 0
         line_end = LINE_END.search(piece)
         return line_end.start() if line_end else len(piece)
+
+    def _texts(self) -> Iterator[Text]:
+        for piece in self._pieces():
+            begin, self._position = self._position, self._position + len(piece)
+            yield Text(piece, part_of(self._invalid, begin, self._position))
 
     def _pieces(self) -> Iterator[bytes]:
         """The text in pieces that are not too large and have not too many lines."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from importer.controls import controls
 from importer.grammar import QUOTE, Grammar, Shape, is_blank, quoted, value
 from importer.lines import Lines, classify
 from importer.spans import spanning_records
@@ -95,10 +96,9 @@ class Split:
         """The bytes of the decided lines."""
         return int(self.lines.nexts[self.stop - 1]) if self.stop else 0
 
-    @property
-    def line_end_bytes(self) -> int:
-        """How many of these bytes are line ends: a CRLF is two."""
-        return int((self.lines.nexts - self.lines.ends)[: self.stop].sum())
+    def controls(self) -> Ints:
+        """The offsets of control characters in the decided lines."""
+        return controls(self.data, self.lines.ends[: self.stop], self.lines.nexts[: self.stop])
 
     def text(self, first: int, last: int) -> bytes:
         """The text of the lines `first` to `last`, without the last one's line end."""
@@ -146,14 +146,17 @@ def _with_line_feeds(data: bytes, lone_cr: Ints) -> bytes:
     return block.tobytes()
 
 
-def split(data: bytes, rules: Rules, *, is_last: bool, is_utf8: bool) -> Split:
-    """Split a block that begins at the start of a record; its last line has a line end if `is_last`."""
+def split(data: bytes, rules: Rules, *, is_last: bool, invalid: Ints | None = None) -> Split:
+    """Split a block that begins at the start of a record; its last line has a line end if `is_last`.
+
+    `invalid` are the offsets at which it is not valid UTF-8, where these are known already.
+    """
     lines = classify(
         data,
         separator=rules.grammar.separator,
         width=rules.width,
         longest=min(rules.longest_cell, rules.longest_record),
-        is_utf8=is_utf8,
+        invalid=invalid,
     )
     return _Splitting(data, lines, rules, is_last=is_last).run()
 
@@ -174,10 +177,8 @@ class _Splitting:
         self._several = spanning_records(
             lines, width=rules.width, longest_record=rules.longest_record, longest_cell=rules.longest_cell
         )
-        for first, last in zip(*self._several, strict=True):
-            self._good[first] = True
-            self._plain[first : last + 1] = True
-            self._begins[first + 1 : last + 1] = False
+        if self._several[0].size:
+            self._take_several(*self._several)
         self._is_empty = lines.starts == lines.ends
         self._suspects = np.flatnonzero(~(self._plain | self._is_empty))
         self._stop = count
@@ -187,6 +188,15 @@ class _Splitting:
         self._odd: list[_Odd] = []
         self._problems: list[Problem] = []
         self._continuation = _Continuation(data, lines, rules)
+
+    def _take_several(self, firsts: Ints, lasts: Ints) -> None:
+        steps = np.zeros(self._good.size + 1, np.int8)
+        steps[firsts] = 1
+        steps[lasts + 1] -= 1
+        within = np.cumsum(steps[:-1], dtype=np.int8).astype(np.bool_)
+        self._plain |= within
+        self._begins &= ~within
+        self._begins[firsts] = self._good[firsts] = True
 
     def run(self) -> Split:
         lines, suspects = self._lines, self._suspects

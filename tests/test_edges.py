@@ -10,7 +10,7 @@ RULES = Rules(grammar=Grammar(","), width=2, longest_record=1000, longest_cell=1
 
 
 def split_of(data: bytes) -> Split:
-    return split(data, RULES, is_last=True, is_utf8=False)
+    return split(data, RULES, is_last=True)
 
 
 def good_cells(found: Split) -> list[str]:
@@ -46,7 +46,7 @@ def test_white_space_is_seen_behind_a_line_that_is_no_good_record(text: str) -> 
 
 
 def test_white_space_behind_the_decided_lines_is_the_next_blocks_matter() -> None:
-    found = split(b"a,b\n c", RULES, is_last=False, is_utf8=False)
+    found = split(b"a,b\n c", RULES, is_last=False)
     assert found.consumed == 4
     assert not may_need_trimming(found, RULES.grammar)
 

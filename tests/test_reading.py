@@ -147,6 +147,12 @@ def test_utf_16_is_read_by_its_mark(read: Read, encoding: str, block_bytes: int)
     assert (result.good, result.encoding) == (["1|Zoé 😀"], encoding)
 
 
+def test_more_invalid_bytes_than_are_kept_fail_their_rows_all_the_same(read: Read) -> None:
+    found = read("id,name\n1,é-é\n2,é-é\n".encode() + b"4,\xff\n5," + b"\xff" * (1 << 20) + b"\n6,\xff\n7,fine\n")
+    assert [(line, kind) for line, kind, _ in found.bad] == [(4, "bad_encoding"), (5, "too_large"), (6, "bad_encoding")]
+    assert found.good == ["1|é-é", "2|é-é", "7|fine"]
+
+
 def test_a_lone_surrogate_and_an_odd_byte_fail_their_rows(read: Read) -> None:
     result = read(
         b"\xff\xfe" + "id,name\n1,".encode("utf-16-le") + b"\x00\xd8" + "\n2,b\n3,c".encode("utf-16-le") + b"="
