@@ -467,6 +467,8 @@ def loaded(connection: Connection, table: Table, key: str | None = None) -> None
     the indexes that it needs by itself.
     """
     if connection.dialect.name == "postgresql":
+        of_key = ""  # what the other columns hold takes long to learn
         if key is not None:
             Index(f"ix_{table.name}_key", table.c[key]).create(connection)
-        connection.execute(text(f"ANALYZE {table.name}"))
+            of_key = f" ({_names(connection, [key])})"
+        connection.execute(text(f"ANALYZE {table.name}{of_key}"))

@@ -30,8 +30,6 @@ from importer.validating import FAILURES, Validator, Verdict, failures_frame, in
 
 HIDDEN_LINE = "(not shown, because the file has a password column)"
 
-_EXPANSION = 10
-"""A CSV compressed by gzip becomes about so many times as large."""
 _LISTED_REASONS = 100
 _PART_ROWS = 8_000
 _TOLD_ROWS, _TOLD_BLOCKS = 2_000, 4
@@ -95,7 +93,6 @@ class Examination:
         self.source = source
         self.header = header
         self.dialect = file.dialect
-        self._total_bytes = file.total_bytes
         self.warnings: tuple[Finding, ...] = ()
         self._file = file
         self._progress = progress
@@ -222,12 +219,10 @@ class Examination:
         """What `accepted` has."""
         return self._validator.stored
 
-    def expected(self, first: pl.DataFrame) -> int:
-        """About how many rows are accepted in all, told by the first ones; at least those."""
-        texts = [name for name in first.columns if name not in {"row", "line"}]
-        cells: int = first.select(pl.sum_horizontal(pl.col(texts).str.len_bytes().sum())).item()
-        size = self._total_bytes * (_EXPANSION if self.dialect.is_compressed else 1)
-        return max(size * first.height // (cells + first.height * len(texts)), first.height)
+    @property
+    def expected(self) -> int:
+        """About how many rows are accepted in all."""
+        return self._file.expected_records
 
     @property
     def height(self) -> int:

@@ -115,6 +115,7 @@ def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limi
         header=shape.names,
         warnings=_warnings(encoding, has_surplus=has_surplus),
         total_bytes=size,
+        expected_records=int(sample.begins.sum()) * size // max(source.position, 1),
         _file=file,
         _source=source,
         _text=text,
@@ -204,12 +205,14 @@ class UserFile:
         header: the trimmed names of its columns, without trailing empty ones; column i is `c{i}` of the blocks.
         warnings: about the file as a whole, complete when all blocks were read.
         total_bytes: its size; `bytes_read` runs up to it.
+        expected_records: about how many records it has, told by its first megabytes.
     """
 
     dialect: Dialect
     header: tuple[str, ...]
     warnings: tuple[Finding, ...]
     total_bytes: int
+    expected_records: int
     _file: BinaryIO
     _source: Source
     _text: Iterator[bytes]

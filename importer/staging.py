@@ -1,7 +1,6 @@
 """Accepted rows in temporary tables, which no other connection sees and for which no write lock is needed."""
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,8 +45,9 @@ class Accepted(Protocol):
         """What `accepted` has."""
         ...
 
-    def expected(self, first: pl.DataFrame) -> int:
-        """About how many rows there are, told by the first ones."""
+    @property
+    def expected(self) -> int:
+        """About how many rows there are."""
         ...
 
     @property
@@ -144,14 +144,10 @@ class Staging:
         """The rows that do not repeat what the feed last gave, with their hashes."""
         with ahead(self._rows.accepted()) as frames:
             # Hashed on this thread, as the other one judges meanwhile.
-            hashed = (self._hashed(frame) for frame in frames if frame.height)
-            first = next(hashed, None)
-            if first is None:
-                return
-            rows: Iterator[pl.DataFrame] = chain([first], hashed)
+            rows: Iterator[pl.DataFrame] = (self._hashed(frame) for frame in frames if frame.height)
             if self._skips_unchanged:
                 users = KnownUsers(connection, self._users, self._client, self.compared)
-                rows = with_news(rows, users, self._rows.expected(first))
+                rows = with_news(rows, users, self._rows.expected)
             yield from rows
 
     def take_out(self, connection: Connection, rows: pl.Series) -> int:

@@ -56,9 +56,10 @@ class Joined:
         """What `accepted` has."""
         return self._frame.columns
 
-    def expected(self, first: pl.DataFrame) -> int:
+    @property
+    def expected(self) -> int:
         """As many as there are."""
-        return first.height
+        return self._frame.height
 
     @property
     def height(self) -> int:
