@@ -25,9 +25,7 @@ def ahead(things: Iterable[_Thing]) -> Iterator[Iterator[_Thing]]:
             rest.close()  # with what it has open, or an error would keep that as long as it is looked at
 
 
-def _one_ahead(
-    thread: ThreadPoolExecutor, things: Iterator[_Thing], coming: Future[_Thing | None]
-) -> Iterator[_Thing]:
+def _one_ahead(thread: ThreadPoolExecutor, things: Iterator[_Thing], coming: Future[_Thing | None]) -> Iterator[_Thing]:
     while (thing := coming.result()) is not None:
         coming = thread.submit(next, things, None)
         yield thing

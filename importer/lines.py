@@ -107,7 +107,7 @@ def classify(data: bytes, *, separator: bytes, width: int, longest: int, invalid
 
 def _marks(block: Bytes, separator: int, *, may_have_cr: bool) -> Marks:
     at = np.flatnonzero(_special(block, (_LF, separator, _QUOTE)))
-    what = block[at]
+    what = block.take(at)
     lone_cr = _lone_cr(block, at[what == _LF]) if may_have_cr else np.empty(0, np.int64)
     if lone_cr.size:
         at = np.sort(np.concatenate((at, lone_cr)), kind="stable")

@@ -32,7 +32,7 @@ _ENCODING_NAMES: Final[Mapping[Encoding, str]] = {
 }
 _BOM: Final = b"\xef\xbb\xbf"
 _CLEAR: Final = CLEAR.encode()
-_NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
+NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
 """What our own report adds does not make a row one that says something."""
 
 
@@ -213,7 +213,7 @@ def with_surplus(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
 def blank_rows(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
     """The rows that say nothing; column by column, because the first one leaves next to none of them."""
     for column, name in zip(shape.columns, shape.names, strict=False):
-        if frame.height and normalised(name) not in _NOT_JUDGED:
+        if frame.height and normalised(name) not in NOT_JUDGED:
             frame = frame.filter(_may_begin_with_white_space(column)).filter(*_is_empty([column]))
     return frame
 

@@ -37,6 +37,7 @@ SURVEY_BYTES: Final = 8 << 20
 _BLOCK_LINES: Final = 1 << 17
 """Denser text is read in smaller blocks, or its many rejects would need much memory."""
 _NOTHING: Final = Text(b"", np.empty(0, np.int64))
+_END: Final = (_NOTHING, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,17 +308,19 @@ class UserFile:
         """The text block by block; what a block leaves undecided is read again with the next one."""
         carry = _NOTHING
         texts = self._texts()
-        text = next(texts, _NOTHING)
+        text, feeds = next(texts, _END)
         while text.data:
-            following = next(texts, _NOTHING)
-            text = text.part(self._surplus_of(carry.data, text.data), len(text.data))
-            self._tally.line_ends += _count(text.data, b"\n")
+            following, following_feeds = next(texts, _END)
+            if surplus := self._surplus_of(carry.data, text.data):
+                text = text.part(surplus, len(text.data))
+                feeds = _count(text.data, b"\n")
+            self._tally.line_ends += feeds
             both = carry.followed_by(text)
             if text.data or not following.data:
                 block = self._split(both, is_last=not following.data)
                 yield block
                 carry = self._cut(both.part(block.consumed, len(both.data)))
-            text = following
+            text, feeds = following, following_feeds
 
     def _split(self, text: Text, *, is_last: bool) -> Split:
         data = text.data
@@ -341,13 +344,14 @@ class UserFile:
         line_end = LINE_END.search(piece)
         return line_end.start() if line_end else len(piece)
 
-    def _texts(self) -> Iterator[Text]:
-        for piece in self._pieces():
+    def _texts(self) -> Iterator[tuple[Text, int]]:
+        """The text in pieces, each with its number of line feeds."""
+        for piece, feeds in self._pieces():
             begin, self._position = self._position, self._position + len(piece)
-            yield Text(piece, part_of(self._invalid, begin, self._position))
+            yield Text(piece, part_of(self._invalid, begin, self._position)), feeds
 
-    def _pieces(self) -> Iterator[bytes]:
-        """The text in pieces that are not too large and have not too many lines."""
+    def _pieces(self) -> Iterator[tuple[bytes, int]]:
+        """Pieces that are not too large and have not too many lines, each with its number of line feeds."""
         most = 2 * self._block_bytes  # what was read at once may be more by now, as UTF-8
         yield from _pieces(self._begin, most)
         self._begin = b""
@@ -360,11 +364,13 @@ def _count(text: bytes, byte: bytes) -> int:
     return count(np.frombuffer(text, np.uint8), byte[0])
 
 
-def _pieces(text: bytes, most_bytes: int) -> Iterator[bytes]:
-    if len(text) <= most_bytes and _count(text, b"\n") + _count(text, b"\r") <= _BLOCK_LINES:
-        if text:
-            yield text
-        return
+def _pieces(text: bytes, most_bytes: int) -> Iterator[tuple[bytes, int]]:
+    if len(text) <= most_bytes:
+        feeds = _count(text, b"\n")
+        if feeds + (_count(text, b"\r") if b"\r" in text else 0) <= _BLOCK_LINES:
+            if text:
+                yield text, feeds
+            return
     middle = len(text) // 2
     yield from _pieces(text[:middle], most_bytes)
     yield from _pieces(text[middle:], most_bytes)

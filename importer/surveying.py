@@ -4,16 +4,21 @@ A body that is one empty cell wider than its header is accepted; one that has an
 about the file, not a million failed rows.
 """
 
+import re
 from collections import Counter
+from typing import Final
 
 import numpy as np
 
+from importer.format import normalised
 from importer.grammar import is_blank, value
 from importer.model import FileRefused
-from importer.parsing import Shape, blank_rows, numbered_frame, with_surplus, without
+from importer.parsing import NOT_JUDGED, Shape, blank_rows, numbered_frame, with_surplus, without
 from importer.reasons import refusal
 from importer.records import Problem, Split
 from importer.utf8 import Flags
+
+_WORD: Final = re.compile(rb"[0-9A-Za-z]")
 
 
 def has_trailing_separator(sample: Split, shape: Shape, end: int) -> bool:
@@ -29,6 +34,8 @@ def has_trailing_separator(sample: Split, shape: Shape, end: int) -> bool:
     others = len(problems) - widths.pop(width, 0)
     if not others:
         return False
+    if _many_say_something(sample, shape, limit, 20 * others // 19 - len(problems)):
+        return False
     good = int(sample.good[:limit].sum())
     total = len(problems) + int(_says_something(sample, shape)[:good].sum())
     if 20 * widths[width + 1] >= 19 * total and _last_cells_are_empty(sample, shape, problems):
@@ -37,6 +44,14 @@ def has_trailing_separator(sample: Split, shape: Shape, end: int) -> bool:
         cells = min(widths, key=lambda cells: (-widths[cells], cells))
         raise FileRefused(refusal("wrong_width", cells=cells, expected=width))
     return False
+
+
+def _many_say_something(sample: Split, shape: Shape, limit: int, most: int) -> bool:
+    """Whether more good records than `most` surely say something, as the first ones of nearly every file do."""
+    lines = np.flatnonzero(sample.good[:limit])[: max(most, 0) + 1].tolist()
+    if len(lines) <= most or not NOT_JUDGED.isdisjoint(map(normalised, shape.names)):
+        return False
+    return all(_WORD.search(sample.text(line, line)) for line in lines)
 
 
 def _last_cells_are_empty(sample: Split, shape: Shape, problems: list[Problem]) -> bool:

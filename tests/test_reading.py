@@ -275,3 +275,8 @@ def test_the_size_of_the_blocks_makes_no_difference(read: Read, seed: int) -> No
     data = "id,name\n" + "".join(rng.choices(tokens, k=150)) + "\n9,end\n" * 3
     results = [read(data, block_bytes=size, max_record_bytes=60) for size in (1, 2, 5, 33, 10_000)]
     assert all(result == results[0] for result in results)
+
+
+def test_rows_that_hold_nothing_but_their_old_number_decide_no_width(read: Read) -> None:
+    said = "id,import_row\n" + ",5\n" * 20 + "1,,\n" * 11
+    assert read(said).warnings == ["trailing_separator"]

@@ -4,6 +4,7 @@ pydantic, which settings and format are made of, and polars, which judges the fi
 load: side by side rather than one after the other.
 """
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def _sent(process: subprocess.Popen[bytes]) -> CheckSettings | None:
 
 def main() -> None:
     """Write them to standard output, pickled; any mistake ends it with another code than 0."""
+    gc.disable()  # this process ends before anything is worth collecting
     from watcher.configuration import load  # noqa: PLC0415 - which brings pydantic along
 
     pickle.dump(CheckSettings.of(*load()), sys.stdout.buffer)

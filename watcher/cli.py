@@ -1,5 +1,6 @@
 """The command line. Exit codes are in the help of each command."""
 
+import gc
 import io
 import logging
 import os
@@ -194,6 +195,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
     """
     from watcher.check_settings import CheckSettings, loading  # noqa: PLC0415 - only this command needs it
 
+    gc.disable()  # what is loaded stays: to look through it again and again takes a twentieth of a second
     with loading() as loaded:
         from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
 
@@ -202,6 +204,8 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
         from watcher.presenting import checked_summary  # noqa: PLC0415
 
         settings = loaded() or CheckSettings.of(*_loaded())
+    gc.freeze()
+    gc.enable()
     if mistakes := [*_mistaken_paths(file, accepted, failed), *pattern_mistakes(settings.format_)]:
         _fail("\n".join(mistakes), USAGE)
     try:
