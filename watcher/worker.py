@@ -6,6 +6,7 @@ through a pipe, never by arguments or environment, which other users of the mach
 
 import asyncio
 import ctypes
+import gc
 import multiprocessing
 import os
 import secrets
@@ -323,6 +324,7 @@ def _tools(config: WorkerConfig, shows: Callable[[InHand], None]) -> _Tools:
         token=partial(next, tokens()),
     )
     limits = Limits(max_bytes=config.max_bytes, max_expanded_bytes=config.max_bytes)
+    gc.freeze()  # what is loaded by now stays, and need not be looked through for garbage again and again
     engine = make_engine(config.database_url, single=True)
 
     @cache

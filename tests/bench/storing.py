@@ -5,6 +5,7 @@ that the protocol waits for writers is left out, and the start of the process, w
 """
 
 import datetime as dt
+import gc
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ def main(url: str, directory: Path, file: Path, result: Path) -> None:
     )
     importer = Importer(make_engine(url), load_format(None), _ANY_SIZE, clock)
     importer.prepare()
+    gc.freeze()  # as the service's own process for imports does
     upload = Path(shutil.copy(file, directory / "users.csv"))
     start = perf_counter()
     with opened_folder(directory) as folder:
