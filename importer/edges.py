@@ -25,7 +25,6 @@ def _table(values: set[int]) -> Flags:
 _ENCODED: Final = [character.encode() for character in WHITE_SPACE]
 _FIRST: Final = _table({encoded[0] for encoded in _ENCODED} - {_LF, _CR})
 _LAST: Final = _table({encoded[-1] for encoded in _ENCODED} - {_LF, _CR})
-_LAST_OR_CR: Final = _LAST | _table({_CR})
 _LEADS_OF_TWO: Final = _table({encoded[0] for encoded in _ENCODED if len(encoded) == 2})
 _LEADS_OF_THREE: Final = _table({encoded[0] for encoded in _ENCODED if len(encoded) == 3})
 
@@ -39,7 +38,7 @@ def may_need_trimming(split: Split, grammar: Grammar) -> bool:
     return (
         bool(_FIRST[marks.block[0]])
         or _begins_a_cell(split, _before_white_space(marks.block[: split.consumed], at))
-        or _ends_a_cell(split, _behind_white_space(marks.block, at))
+        or _ends_a_cell(split, _behind_white_space(split, at))
         or _has_break_at_quote(split, marks.block)
         or any(_has_outer_white_space(cell) for odd in split.odd for cell in grammar.cells(odd.text))
     )
@@ -48,20 +47,30 @@ def may_need_trimming(split: Split, grammar: Grammar) -> bool:
 def _before_white_space(block: Bytes, at: Ints) -> Ints:
     """Those of the marks behind which white space begins."""
     inner = at[:-1] if at[-1] + 1 == block.size else at
-    found: Ints = inner[_FIRST.take(block.take(inner + 1))]
+    found: Ints = inner[_among(_FIRST, block[1:].take(inner))]
     return found
 
 
-def _behind_white_space(block: Bytes, at: Ints) -> Ints:
+def _behind_white_space(split: Split, at: Ints) -> Ints:
     """Those of the marks before which white space ends; a CRLF is one of them."""
+    block, decided = split.lines.marks.block, slice(split.stop)
+    starts, ends, nexts = split.lines.starts[decided], split.lines.ends[decided], split.lines.nexts[decided]
     inner = at[1:] if at[0] == 0 else at
-    suspects = inner[_LAST_OR_CR.take(block.take(inner - 1))]
-    ends = suspects - ((block[suspects] == _LF) & (block[suspects - 1] == _CR))
+    marks = inner[_among(_LAST, block.take(inner - 1))]
+    pairs = np.flatnonzero((nexts - ends == len(b"\r\n")) & (ends > starts))
+    pairs = pairs[_among(_LAST, block.take(ends[pairs] - 1))]
+    ends = np.concatenate((marks, ends[pairs]))
+    marks = np.concatenate((marks, nexts[pairs] - 1))
     last, before, first = (block[np.maximum(ends - distance, 0)] for distance in (1, 2, 3))
     # Other characters end like white space: e with an acute accent is C3 A9, U+2029 is E2 80 A9.
-    is_white = _LAST[last] & ((last < 0x80) | _LEADS_OF_TWO[before] | _LEADS_OF_THREE[first])
-    found: Ints = suspects[is_white & (ends > 0)]
+    found: Ints = marks[(last < 0x80) | _LEADS_OF_TWO[before] | _LEADS_OF_THREE[first]]
     return found
+
+
+def _among(some: Flags, found: Bytes) -> Ints:
+    """Which of the bytes are among some that are no higher than the space, or beyond ASCII; most bytes are neither."""
+    possible = np.flatnonzero(found.view(np.int8) <= 0x20)
+    return possible[some[found[possible]]]
 
 
 def _begins_a_cell(split: Split, marks: Ints) -> bool:

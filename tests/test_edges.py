@@ -80,3 +80,9 @@ def test_every_white_space_is_seen_at_every_edge(space: str, place: str, quote: 
 )
 def test_ordinary_text_needs_no_trimming(text: str) -> None:
     assert not may_need_trimming(split_of(text.encode()), RULES.grammar)
+
+
+def test_white_space_before_the_line_end_of_an_undecided_line_is_the_next_blocks_matter() -> None:
+    found = split(b'a,b\r\nc,"d \r\n', RULES, is_last=False)
+    assert found.consumed == 5
+    assert not may_need_trimming(found, RULES.grammar)
