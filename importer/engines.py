@@ -461,7 +461,7 @@ def plain_text(connection: Connection, column: Column[Any], value: object) -> st
 
 
 def loaded(connection: Connection, table: Table, key: str | None = None) -> None:
-    """Tell the planner what the loaded table holds, and by which column its rows are looked up, if they are.
+    """Tell the planner what the loaded table holds: where its rows are looked up by a column, of that one alone.
 
     PostgreSQL knows nothing of a new table and compares each row with every other where it expects few; SQLite makes
     the indexes that it needs by itself.

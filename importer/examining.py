@@ -221,7 +221,7 @@ class Examination:
 
     @property
     def expected(self) -> int:
-        """About how many rows are accepted in all."""
+        """About how many records there are, accepted or not."""
         return self._file.expected_records
 
     @property

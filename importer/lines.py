@@ -138,10 +138,6 @@ def count(block: Bytes, byte: int) -> int:
     return sum(int(np.count_nonzero(piece == byte)) for piece in pieces)
 
 
-def _none(lines: Ints) -> Flags:
-    return np.zeros(lines.size, np.bool_)
-
-
 def _special(block: Bytes, marks: tuple[int, ...]) -> Flags:
     """Which bytes are one of the marks; done in pieces that stay in the processor's cache."""
     special = np.empty(block.size, np.bool_)
@@ -163,7 +159,7 @@ def _text_ends(block: Bytes, starts: Ints, nexts: Ints) -> Ints:
 
 def _lines_of(offsets: Ints, nexts: Ints) -> Flags:
     """Which lines hold one of the offsets."""
-    flags = _none(nexts)
+    flags = np.zeros(nexts.size, np.bool_)
     found = np.searchsorted(nexts, offsets, side="right")
     flags[found[found < nexts.size]] = True
     return flags

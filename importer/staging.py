@@ -36,7 +36,7 @@ BROUGHT_BY = "brought by"
 class Accepted(Protocol):
     """Rows to be merged: of one file, or of several.
 
-    A file may not be judged until its rows are asked for: `height`, `last_row` and `fallen` are known when all of them
+    A file may not be judged until its rows are taken: `height`, `last_row` and `fallen` are known when all of them
     were.
     """
 
@@ -47,7 +47,7 @@ class Accepted(Protocol):
 
     @property
     def expected(self) -> int:
-        """About how many rows there are."""
+        """About how many rows there may be, those that fail included."""
         ...
 
     @property

@@ -220,18 +220,18 @@ class Validator:
             return mapped
         as_they_are = texts.select(pl.col(name).is_in(values) for name, values in known.items())
         others = [
-            self._with_mapped(texts[column.name], column, as_they_are[column.name], may_clear=may_clear)
+            self._with_mapped(mapped, column, (~as_they_are[column.name]).arg_true(), may_clear=may_clear)
             for column in columns
             if column.name in known and not as_they_are[column.name].all()
         ]
         return mapped.with_columns(others) if others else mapped
 
-    def _with_mapped(self, texts: pl.Series, column: Column, as_they_are: pl.Series, *, may_clear: bool) -> pl.Series:
-        """What the texts map to, where some are that already: to see which is much faster than to map them."""
-        at = (~as_they_are).arg_true()
-        mapped = texts.gather(at).to_frame().select(self._mapped(column, _given(column, may_clear=may_clear)))
+    def _with_mapped(self, cells: pl.DataFrame, column: Column, at: pl.Series, *, may_clear: bool) -> pl.Series:
+        """A column's values of which just some have to be mapped: to see which is much faster than to map them all."""
+        texts = cells[column.name].gather(at).to_frame()
+        mapped = texts.select(self._mapped(column, _given(column, may_clear=may_clear))).to_series()
         # scatter writes into the series that it is called on.
-        return texts.alias(_mapped_name(column.name)).scatter(at, mapped.to_series())
+        return cells[_mapped_name(column.name)].clone().scatter(at, mapped)
 
     def _unmapped_values(self, column: Column) -> list[str]:
         """The values of a choice or lookup that are stored as they are written: there are none of other kinds."""

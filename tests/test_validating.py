@@ -204,6 +204,13 @@ def test_a_value_is_stored_alike_whatever_else_its_block_holds() -> None:
     assert among_codes.accepted.rows()[:2] == [(2, 2, "U1", "10", "ON"), (3, 3, "U2", "20", "QC")]
 
 
+def test_clear_empties_even_where_a_code_is_called_so() -> None:
+    odd = Column(name="c", kind="choice", values={"A": "first", CLEAR: "odd"}, max_length=2)
+    verdict = judged([("U1", CLEAR), ("U2", "A"), ("U3", "first")], odd)
+    assert verdict.failures.to_dicts() == []
+    assert verdict.accepted["c"].to_list() == [CLEAR, "A", "A"]
+
+
 def test_a_lookup_without_entries_takes_everything_and_says_so_once() -> None:
     empty = Lookup(noun="team")
     assert stored(TEAM, "zz", empty) == "zz"

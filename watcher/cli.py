@@ -195,8 +195,7 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
     """
     from watcher.check_settings import CheckSettings, loading  # noqa: PLC0415 - only this command needs it
 
-    gc.disable()  # what is loaded stays: to look through it again and again takes a twentieth of a second
-    with loading() as loaded:
+    with _collecting_nothing(), loading() as loaded:
         from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
 
         from importer import checking  # noqa: PLC0415
@@ -204,8 +203,6 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
         from watcher.presenting import checked_summary  # noqa: PLC0415
 
         settings = loaded() or CheckSettings.of(*_loaded())
-    gc.freeze()
-    gc.enable()
     if mistakes := [*_mistaken_paths(file, accepted, failed), *pattern_mistakes(settings.format_)]:
         _fail("\n".join(mistakes), USAGE)
     try:
@@ -666,6 +663,17 @@ def _database_errors() -> Iterator[None]:
         if not is_outage(error):
             raise
         _fail(f"the database cannot be read: {what_failed(error)}", UNAVAILABLE)
+
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """What is loaded stays: to look through it for garbage again and again takes a twentieth of a second."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _mistaken_paths(file: Path, *outputs: Path | None) -> Iterator[str]:

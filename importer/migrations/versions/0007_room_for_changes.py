@@ -1,4 +1,7 @@
-"""Room in PostgreSQL's pages of users: a changed user then stays in its page, and no index takes part in the change."""
+"""Room in PostgreSQL's pages of users, in those that are written from now on.
+
+A changed user then stays in its page, and where none of the unique values changes no index takes part.
+"""
 
 from alembic import op
 
