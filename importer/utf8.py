@@ -47,27 +47,49 @@ class Runs(NamedTuple):
     """The runs of non-ASCII bytes of a block.
 
     Attributes:
-        total: how many there are.
-        valid: how many of them are valid UTF-8.
-        invalid: offsets of bytes at which the others are not, sorted: one at least for each.
+        begins: the offset of each, sorted.
+        invalid: the offsets of bytes at which some are not valid UTF-8, sorted: one at least for each of these.
     """
 
-    total: int
-    valid: int
+    begins: Ints
     invalid: Ints
 
 
 def runs(block: Bytes) -> Runs:
     """Find them; only non-ASCII bytes are looked at, each beside the three before it."""
     at = np.flatnonzero(block.view(np.int8) < 0)
-    ends_run = np.ones(at.size, np.bool_)
-    np.greater(at[1:] - at[:-1], 1, out=ends_run[:-1])
-    invalid = at[_is_wrong(block, at, ends_run)]
-    count = int(np.count_nonzero(ends_run))
-    if invalid.size:
-        wrong = np.unique(np.searchsorted(at[ends_run], invalid)).size
-        return Runs(count, count - wrong, invalid)
-    return Runs(count, count, invalid)
+    is_between = np.ones(at.size + 1, np.bool_)  # whether a run ends before each of them, and behind the last one
+    np.greater(at[1:] - at[:-1], 1, out=is_between[1:-1])
+    return Runs(begins=at[is_between[:-1]], invalid=at[_is_wrong(block, at, is_between[1:])])
+
+
+@dataclass(slots=True)
+class RunCounter:
+    """Counts the runs of a text that comes in parts, none of which ends within a character.
+
+    Attributes:
+        total: how many runs there are so far.
+        wrong: how many of them are not valid UTF-8.
+    """
+
+    total: int = 0
+    wrong: int = 0
+    _last_wrong: int = 0
+    _goes_on: bool = False
+
+    def add(self, part: Bytes) -> Ints:
+        """Count those of the next part, which is not empty; returns its `Runs.invalid`."""
+        begins, invalid = runs(part)
+        if self._goes_on:
+            begins = begins[begins > 0]
+        # A run that goes on keeps the number that it has from the part before.
+        numbers = np.unique(self.total + np.searchsorted(begins, invalid, side="right"))
+        if numbers.size:
+            self.wrong += int(np.count_nonzero(numbers > self._last_wrong))
+            self._last_wrong = int(numbers[-1])
+        self.total += begins.size
+        self._goes_on = bool(part[-1] > 0x7F)
+        return invalid
 
 
 def _is_wrong(block: Bytes, at: Ints, ends_run: Flags) -> Flags:

@@ -4,6 +4,7 @@ import io
 import re
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -45,9 +46,11 @@ def test_a_run_of_bytes_is_invalid_just_where_the_decoder_says_so(text: bytes) -
 
 @given(texts())
 def test_runs_are_counted_as_the_decoder_judges_them(text: bytes) -> None:
-    expected = re.findall(rb"[\x80-\xff]+", text)
+    expected = [*re.finditer(rb"[\x80-\xff]+", text)]
     found = runs(np.frombuffer(text, np.uint8))
-    assert (found.total, found.valid) == (len(expected), sum(map(_is_valid, expected)))
+    assert found.begins.tolist() == [run.start() for run in expected]
+    wrong = np.unique(np.searchsorted(found.begins, found.invalid, side="right"))
+    assert wrong.tolist() == [number for number, run in enumerate(expected, 1) if not _is_valid(run[0])]
 
 
 @given(texts(), st.integers(1, 40))
@@ -56,19 +59,31 @@ def test_a_file_is_utf8_where_most_runs_are_and_its_offsets_are_those_of_its_tex
 ) -> None:
     source = Source(io.BytesIO(text), name="users.csv", max_expanded_bytes=1000)
     encoding, invalid = unmarked_encoding(source, chunk_bytes)
-    expected = runs(np.frombuffer(text, np.uint8))
-    if expected.valid == expected.total or 2 * expected.valid > expected.total:
+    valid = [_is_valid(run) for run in re.findall(rb"[\x80-\xff]+", text)]
+    if all(valid) or 2 * sum(valid) > len(valid):
         assert encoding == "utf-8"
         assert invalid is not None
-        assert invalid.tolist() == expected.invalid.tolist()
+        assert invalid.tolist() == runs(np.frombuffer(text, np.uint8)).invalid.tolist()
     else:
         assert (encoding, invalid) == ("windows-1252", None)
 
 
-def test_a_long_run_of_characters_is_cut_between_two_of_them() -> None:
-    text = b"a" + "\u20ac".encode() * 900_000 + b"\n\xff\n"
+EUROS = "\u20ac".encode() * 900_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"a" + EUROS + b"\n\xff\n" + b"\xc3\xa9\n", "utf-8"),
+        (b"a" + EUROS + b"\n\xff\n", "windows-1252"),
+        (EUROS + b"\xff" + EUROS + b"\n" + b"\xc3\xa9\n" * 2, "utf-8"),
+        (b"\xff" + EUROS + EUROS + b"\n" + b"\xc3\xa9\n", "windows-1252"),
+        (b"\xc3\xa9\n" * 2 + EUROS + b"\xff", "utf-8"),
+    ],
+)
+def test_a_run_longer_than_what_is_looked_at_at_once_is_one_run(text: bytes, expected: str) -> None:
     source = Source(io.BytesIO(text), name="users.csv", max_expanded_bytes=1000)
     encoding, invalid = unmarked_encoding(source, 1 << 20)
-    assert encoding == "utf-8"
-    assert invalid is not None
-    assert invalid.tolist() == [len(text) - 2]
+    assert encoding == expected
+    if invalid is not None:
+        assert invalid.tolist() == runs(np.frombuffer(text, np.uint8)).invalid.tolist()

@@ -84,7 +84,6 @@ def _refuse_binary(data: bytes) -> None:
 
 
 def _mostly_utf8(data: bytes) -> bool:
-    """The importer takes a run of over a megabyte for several."""
     runs = re.findall(rb"[\x80-\xff]+", data)
     valid = sum(_is_utf8(run) for run in runs)
     return valid == len(runs) or 2 * valid > len(runs)
