@@ -37,7 +37,6 @@ SURVEY_BYTES: Final = 8 << 20
 _BLOCK_LINES: Final = 1 << 17
 """Denser text is read in smaller blocks, or its many rejects would need much memory."""
 _NOTHING: Final = Text(b"", np.empty(0, np.int64))
-_END: Final = (_NOTHING, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,19 +307,16 @@ class UserFile:
         """The text block by block; what a block leaves undecided is read again with the next one."""
         carry = _NOTHING
         texts = self._texts()
-        text, feeds = next(texts, _END)
+        text = next(texts, _NOTHING)
         while text.data:
-            following, following_feeds = next(texts, _END)
-            if surplus := self._surplus_of(carry.data, text.data):
-                text = text.part(surplus, len(text.data))
-                feeds = _count(text.data, b"\n")
-            self._tally.line_ends += feeds
+            following = next(texts, _NOTHING)
+            text = text.part(self._surplus_of(carry.data, text.data), len(text.data))
             both = carry.followed_by(text)
             if text.data or not following.data:
                 block = self._split(both, is_last=not following.data)
                 yield block
                 carry = self._cut(both.part(block.consumed, len(both.data)))
-            text, feeds = following, following_feeds
+            text = following
 
     def _split(self, text: Text, *, is_last: bool) -> Split:
         data = text.data
@@ -338,17 +334,18 @@ class UserFile:
         return begin.followed_by(carry.part(size - 1, size)) if carry.data.endswith(b"\r") else begin
 
     def _surplus_of(self, carry: bytes, piece: bytes) -> int:
-        """How many of the piece's bytes belong to a line that is too long already."""
+        """How many of the piece's bytes belong to a line that is too long already; no line end is among them."""
         if len(carry) <= self._shape.rules.longest_record or carry.endswith(b"\r"):
             return 0
         line_end = LINE_END.search(piece)
         return line_end.start() if line_end else len(piece)
 
-    def _texts(self) -> Iterator[tuple[Text, int]]:
-        """The text in pieces, each with its number of line feeds."""
+    def _texts(self) -> Iterator[Text]:
+        """The text in pieces, whose line feeds are counted."""
         for piece, feeds in self._pieces():
+            self._tally.line_ends += feeds
             begin, self._position = self._position, self._position + len(piece)
-            yield Text(piece, part_of(self._invalid, begin, self._position)), feeds
+            yield Text(piece, part_of(self._invalid, begin, self._position))
 
     def _pieces(self) -> Iterator[tuple[bytes, int]]:
         """Pieces that are not too large and have not too many lines, each with its number of line feeds."""

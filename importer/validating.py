@@ -399,19 +399,11 @@ def _control_flags(block: pl.DataFrame, raw: Mapping[str, pl.Expr], suspects: pl
     none = pl.Series("", [False]).new_from_index(0, block.height)
     if suspects.is_empty():
         return [none.alias(_control(name)) for name in raw]
-    at = _places(suspects, block["row"])
+    at = block["row"].is_in(suspects.implode()).arg_true()
     found = block[at].select(cell.str.contains(_CONTROL).alias(name) for name, cell in raw.items())
     # scatter writes into the series that it is called on.
     flags = ((name, none.clone().scatter(at, found[name]) if found[name].any() else none) for name in raw)
     return [flag.alias(_control(name)) for name, flag in flags]
-
-
-def _places(some: pl.Series, rows: pl.Series) -> pl.Series:
-    """Where those of some rows are that are among the rows; both are sorted."""
-    places = rows.search_sorted(some)
-    is_among = places < rows.len()
-    places, some = places.filter(is_among), some.filter(is_among)
-    return places.filter(rows.gather(places) == some)
 
 
 def _none_if_empty(text: pl.Expr) -> pl.Expr:

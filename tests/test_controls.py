@@ -15,9 +15,9 @@ PIECE = 1 << 17
 
 def found_in(data: bytes) -> list[int]:
     """The controls of its lines, as `controls` is told these; what follows the last line end is no line."""
-    line_ends = [match.span() for match in re.finditer(rb"\r\n|\r|\n", data)]
-    ends, nexts = (np.array(some, np.int64) for some in zip(*line_ends, strict=True)) if line_ends else ([], [])
-    return sorted(controls(data, np.asarray(ends, np.int64), np.asarray(nexts, np.int64)).tolist())
+    spans = [match.span() for match in re.finditer(rb"\r\n|\r|\n", data)]
+    ends, nexts = np.array(spans, np.int64).reshape(-1, 2).T
+    return sorted(controls(data, ends, nexts).tolist())
 
 
 def controls_of(text: str) -> list[int]:
