@@ -4,6 +4,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +169,10 @@ class House:
         )
 
     def claimed(self) -> list[Path]:
-        """What lies in the service's working directories."""
-        return sorted(self.upload.glob(".importing/*/*"))
+        """What lies in the service's working directories, which may go while they are looked at."""
+        pattern = ".importing/*/*"
+        found = glob(pattern, root_dir=self.upload, include_hidden=True)  # noqa: PTH207 - Path.glob fails where one goes
+        return sorted(self.upload / name for name in found)
 
 
 def imported_at_next_tick(service: Service, *names: str) -> None:
