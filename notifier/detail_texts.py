@@ -34,6 +34,7 @@ SENTENCES = (
     "database",
     "the importing process ended with {code}",
     "the importing process ended with {code} because a file took it longer than {seconds} s",
+    "the importing process ended with {code} because it stood still with hardly any memory left",
     "its name in bak is taken; it gets another one",
     "{name} is not a directory of the service's own",
     "{name} is not a directory of the service's own; remove it",

@@ -282,8 +282,10 @@ async def test_a_closed_worker_leaves_no_child(bench: Bench) -> None:
 @contextmanager
 def bench_with(place: Path, allowance: Allowance) -> Iterator[Bench]:
     bench = Bench(place, load_format(None), allowance)
-    yield bench
-    bench.worker.close()
+    try:
+        yield bench
+    finally:
+        bench.worker.close()
 
 
 async def died(bench: Bench, job: Job) -> WorkerDiedError:
@@ -305,12 +307,24 @@ async def test_a_child_that_hangs_is_ended_and_the_file_is_imported_by_the_next(
         ]
 
 
+async def test_a_child_that_stands_still_with_hardly_any_memory_left_is_ended_long_before_its_time(
+    tmp_path: Path,
+) -> None:
+    with bench_with(tmp_path, replace(NORMAL, memory_bytes=8 << 20, seconds=1_800)) as bench:
+        await bench.do(Prepare())
+        os.kill(child().pid or 0, signal.SIGSTOP)
+        death = await died(bench, bench.importing(bench.put("a.csv")))
+        assert death.exit_code == -signal.SIGKILL
+        assert "stood still with hardly any memory left" in str(death)
+
+
 @pytest.mark.parametrize(
     ("allowance", "exit_codes"),
     [
         pytest.param(replace(NORMAL, cpu_seconds=1), {-signal.SIGXCPU}, id="processor time"),
         # Rust ends the process, C++ and Python raise; whichever is the first to ask for too much.
-        pytest.param(replace(NORMAL, memory_bytes=160 << 20), {-signal.SIGABRT, 70}, id="memory"),
+        # Now and then its threads wait for each other instead, and the parent ends it.
+        pytest.param(replace(NORMAL, memory_bytes=160 << 20), {-signal.SIGABRT, 70, -signal.SIGKILL}, id="memory"),
     ],
 )
 async def test_a_file_that_takes_too_much_is_set_aside_and_the_others_go_on(

@@ -44,7 +44,7 @@ from importer.model import (
     Superseded,
 )
 from watcher.clock import elapsed, utc_now
-from watcher.confining import Allowance, allow_cpu, confine
+from watcher.confining import Allowance, allow_cpu, confine, is_stuck, usage
 from watcher.logs import place
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _SECONDS_AFTER_CLAIM = 1.0
 """A writer that had the file open when it was renamed shows itself within this time (measured, with a margin)."""
+_STUCK_SECONDS = 15.0
+"""A child with hardly any memory left that does nothing for so long will do nothing any more."""
 SHOWN_SECONDS = 0.5
 """How often the child says at most how far it has come."""
 
@@ -148,8 +150,12 @@ class WorkerDiedError(Exception):
         self.where = where
 
 
-class _TooSlowError(Exception):
-    """The child was ended because it had no outcome for too long."""
+class _StuckError(Exception):
+    """The child stands still with hardly any memory left."""
+
+
+class _EndedError(Exception):
+    """The child was ended, because of what this says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +220,8 @@ class Worker:
                         yield cast("Outcome", answer)
         except (EOFError, OSError):
             raise WorkerDiedError(self._end(), "") from None
-        except _TooSlowError:
-            where = f"because a file took it longer than {self._config.allowance.seconds:,.0f} s"
-            raise WorkerDiedError(self._end(), where) from None
+        except _EndedError as error:
+            raise WorkerDiedError(self._end(), str(error)) from None
         finally:
             self._is_busy = False
             self.in_hand = None
@@ -249,14 +254,31 @@ class Worker:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(patience):
-                while isinstance(answer := await loop.run_in_executor(self._receiver, pipe.recv), InHand):
+                while isinstance(
+                    answer := await self._unless_stuck(loop.run_in_executor(self._receiver, pipe.recv)), InHand
+                ):
                     self.in_hand = answer
                 return answer
         except TimeoutError:
-            if self._process is not None:
-                self._process.kill()
-                await loop.run_in_executor(self._receiver, self._process.join)  # behind the recv, which ends by it
-            raise _TooSlowError from None
+            why = f"because a file took it longer than {self._config.allowance.seconds:,.0f} s"
+        except _StuckError:
+            why = "because it stood still with hardly any memory left"
+        if self._process is not None:
+            self._process.kill()
+            await loop.run_in_executor(self._receiver, self._process.join)  # behind the recv, which ends by it
+        raise _EndedError(why)
+
+    async def _unless_stuck(self, coming: asyncio.Future[object]) -> object:
+        before = None
+        try:
+            while not (await asyncio.wait({coming}, timeout=_STUCK_SECONDS))[0]:
+                now = usage(self._process.pid) if self._process is not None and self._process.pid is not None else None
+                if before is not None and now is not None and is_stuck(before, now):
+                    raise _StuckError
+                before = now
+            return coming.result()
+        finally:
+            coming.cancel()
 
     def _end(self) -> int | None:
         process, self._process = self._process, None
@@ -436,7 +458,11 @@ def _detail(error: SQLAlchemyError | OSError) -> str:
 
 
 def _silence() -> None:
-    """Nothing is written to standard error: what a library says when it gives up may hold customers' data."""
+    """Nothing is written to standard error: what a library says when it gives up may hold customers' data.
+
+    Nor does Rust work it out: where memory runs out, that can hang.
+    """
+    os.putenv("RUST_BACKTRACE", "0")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
