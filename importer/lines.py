@@ -125,17 +125,24 @@ def _marks(block: Bytes, separator: int, *, may_have_cr: bool) -> Marks:
 def _lone_cr(block: Bytes, feeds: Ints) -> Ints:
     """The offsets of CRs that no LF follows, but for one at the very end; most files have none, as counting tells."""
     pairs = np.count_nonzero(block[feeds[feeds > 0] - 1] == _CR)
-    if count(block, _CR) == pairs + int(block[-1] == _CR):
+    if counts(block, _CR) == [pairs + int(block[-1] == _CR)]:
         return np.empty(0, np.int64)
     at = np.flatnonzero(block[:-1] == _CR)
     found: Ints = at[block[at + 1] != _LF]
     return found
 
 
-def count(block: Bytes, byte: int) -> int:
-    """How often the byte occurs; faster than `bytes.count` where that is often, and other threads can go on."""
-    pieces = (block[begin : begin + _CACHED_BYTES] for begin in range(0, block.size, _CACHED_BYTES))
-    return sum(int(np.count_nonzero(piece == byte)) for piece in pieces)
+def counts(block: Bytes, *wanted: int) -> list[int]:
+    """How often each of the bytes occurs.
+
+    Faster than `bytes.count` where that is often, and other threads can go on.
+    """
+    totals = [0] * len(wanted)
+    for begin in range(0, block.size, _CACHED_BYTES):
+        piece = block[begin : begin + _CACHED_BYTES]
+        for number, byte in enumerate(wanted):
+            totals[number] += int(np.count_nonzero(piece == byte))
+    return totals
 
 
 def _special(block: Bytes, marks: tuple[int, ...]) -> Flags:

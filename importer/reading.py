@@ -18,7 +18,7 @@ import numpy as np
 from importer.dialect import Dialect, Encoding, Header, marked_encoding, read_header, refuse_if_not_text
 from importer.grammar import LINE_END, WHITE_SPACE, Grammar
 from importer.guarding import is_report, unguarded_text
-from importer.lines import count
+from importer.lines import counts
 from importer.model import FileRefused, Finding
 from importer.parsing import Block, Reject, Shape, parse
 from importer.reasons import refusal, warning
@@ -357,14 +357,11 @@ class UserFile:
             yield from _pieces(chunk, most)
 
 
-def _count(text: bytes, byte: bytes) -> int:
-    return count(np.frombuffer(text, np.uint8), byte[0])
-
-
 def _pieces(text: bytes, most_bytes: int) -> Iterator[tuple[bytes, int]]:
     if len(text) <= most_bytes:
-        feeds = _count(text, b"\n")
-        if feeds + (_count(text, b"\r") if b"\r" in text else 0) <= _BLOCK_LINES:
+        line_ends = b"\n\r" if b"\r" in text else b"\n"
+        feeds, *returns = counts(np.frombuffer(text, np.uint8), *line_ends)
+        if feeds + sum(returns) <= _BLOCK_LINES:
             if text:
                 yield text, feeds
             return

@@ -21,7 +21,7 @@ from importer.utf8 import Ints, RunCounter
 
 _NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
-_CACHED_BYTES: Final = 1 << 19
+_CACHED_BYTES: Final = 1 << 20
 """What only looks at the bytes takes pieces that stay in the processor's cache: twice as fast, measured."""
 _LONGEST_RUN: Final = 1 << 20
 """A run of non-ASCII bytes that is longer is looked at in parts."""

@@ -49,8 +49,10 @@ class UniqueValues:
     def add(self, accepted: pl.DataFrame) -> None:
         """Note the values of one block's accepted rows."""
         for name, compared in self._compared.items():
-            values = accepted.select(pl.col(compared).filter(_holds_value(compared)))
-            self._hashes[name].append(values[compared].hash().to_numpy())
+            values = accepted[compared]
+            if values.null_count() or (values == CLEAR).any():
+                values = accepted.select(pl.col(compared).filter(_holds_value(compared))).to_series()
+            self._hashes[name].append(values.hash().to_numpy())
 
     def duplicates(self, accepted: Callable[[], Iterator[pl.DataFrame]], spool: Spool) -> Iterator[Late]:
         """For each column the rows whose value an earlier row has.
@@ -74,7 +76,8 @@ class UniqueValues:
                 yield Late(kind="duplicate_in_file", column=name, rows=rows, example=example)
 
     def _repeated_hashes(self, name: str) -> Hashes:
-        hashes = pl.Series(np.concatenate([np.empty(0, np.uint64), *self._hashes.pop(name)])).sort().to_numpy()
+        hashes = np.concatenate([np.empty(0, np.uint64), *self._hashes.pop(name)])
+        hashes.sort()  # in their place, as there may be millions
         return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
     def _suspects(self, accepted: pl.DataFrame, repeated: Mapping[str, Hashes]) -> pl.DataFrame:

@@ -23,6 +23,7 @@ from importer.translating import translated
 FAILURES = {"row": pl.Int64, "position": pl.Int64, "code": pl.String, "column": pl.String, "message": pl.String}
 """Schema of a failures frame: a line for each reason of each failed row."""
 
+_CONTROL_CHARACTER = "control_character"
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
 _ISO = "%Y-%m-%d"
 _EARLIEST = dt.date(1900, 1, 1)
@@ -107,7 +108,7 @@ class Validator:
         self._positions = {column.name: position for position, column in enumerate(format_.columns)}
         self._today = today
         self._language = language
-        self._known_rules: dict[bool, list[Rule]] = {}
+        self._known_rules: dict[tuple[bool, bool], list[Rule]] = {}
 
     @property
     def warnings(self) -> Iterator[Finding]:
@@ -141,8 +142,9 @@ class Validator:
         """
         suspects = block["row"] if with_controls is None else with_controls
         cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming, may_clear=may_clear)
-        cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
-        rules = self._rules_to_ask(cells, self._rules(may_clear=may_clear))
+        if suspects.len():
+            cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
+        rules = self._rules_to_ask(cells, may_clear=may_clear, may_have_controls=suspects.len() > 0)
         broken = cells.select(rule.broken.alias(_broken(number)) for number, rule in rules.items())
         stored = cells.select(_stored(self._columns, may_clear=may_clear))
         fails = broken.select(pl.any_horizontal(pl.all())).to_series()
@@ -160,7 +162,7 @@ class Validator:
             See FAILURES; sorted by row and position.
         """
         rows = pl.concat(failing, how="diagonal")
-        rules = next(iter(self._known_rules.values()), [])  # whether cells may clear changes no sentence
+        rules = next(iter(self._known_rules.values()), [])  # what cells may be changes no sentence
         found = [
             self._failures(rows.filter(pl.col(_broken(number))), rule)
             for number, rule in enumerate(rules)
@@ -179,22 +181,30 @@ class Validator:
         cells = self._cells(accepted, columns, may_need_trimming=True, may_clear=True)
         return cells.select(_stored(columns, may_clear=True))
 
-    def _rules(self, *, may_clear: bool) -> list[Rule]:
+    def _rules(self, *, may_clear: bool, may_have_controls: bool) -> list[Rule]:
         """All of them, made when they are needed: for most small files that is once."""
-        if may_clear not in self._known_rules:
-            self._known_rules[may_clear] = [
-                rule for column in self._columns for rule in self._column_rules(column, may_clear=may_clear)
+        known = may_clear, may_have_controls
+        if known not in self._known_rules:
+            self._known_rules[known] = [
+                rule
+                for column in self._columns
+                for rule in self._column_rules(column, may_clear=may_clear, may_have_controls=may_have_controls)
             ]
-        return self._known_rules[may_clear]
+        return self._known_rules[known]
 
-    def _rules_to_ask(self, cells: pl.DataFrame, rules: Sequence[Rule]) -> dict[int, Rule]:
-        """The rules by number, but those that no row of the block can break, because its values are short."""
+    def _rules_to_ask(self, cells: pl.DataFrame, *, may_clear: bool, may_have_controls: bool) -> dict[int, Rule]:
+        """The rules by number, but those that no row of the block can break, as where its values are short."""
         lengths = cells.select(
             pl.col(_mapped_name(column.name)).str.len_bytes().max().fill_null(0).alias(column.name)
             for column in self._columns
         )
         longest = lengths.row(0, named=True)
-        return {number: rule for number, rule in enumerate(rules) if longest[rule.column] > rule.harmless_bytes}
+        rules = self._rules(may_clear=may_clear, may_have_controls=may_have_controls)
+        return {
+            number: rule
+            for number, rule in enumerate(rules)
+            if longest[rule.column] > rule.harmless_bytes and (may_have_controls or rule.kind != _CONTROL_CHARACTER)
+        }
 
     def _raw(self, columns: Sequence[Column]) -> dict[str, pl.Expr]:
         return {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
@@ -265,24 +275,28 @@ class Validator:
     def _lookup(self, column: Column) -> Lookup:
         return self._format.lookups[column.lookup or ""]
 
-    def _column_rules(self, column: Column, *, may_clear: bool) -> Iterator[Rule]:
+    def _column_rules(self, column: Column, *, may_clear: bool, may_have_controls: bool) -> Iterator[Rule]:
         text, mapped = pl.col(column.name), pl.col(_mapped_name(column.name))
         given = _given(column, may_clear=may_clear)
-        clean = ~pl.col(_control(column.name))
-        yield Rule("control_character", column.name, ~clean, {})
+        has_control = pl.col(_control(column.name))
+
+        def otherwise(broken: pl.Expr) -> pl.Expr:
+            return broken & ~has_control if may_have_controls else broken
+
+        yield Rule(_CONTROL_CHARACTER, column.name, has_control, {})
         if self._format.is_needed(column):
-            yield Rule("required", column.name, given.is_null() & clean, {})
+            yield Rule("required", column.name, otherwise(given.is_null()), {})
         if column.max_length is not None:
             length = mapped.str.len_chars()
-            too_long = (length > column.max_length).fill_null(value=False) & clean
+            too_long = otherwise((length > column.max_length).fill_null(value=False))
             facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
             yield Rule("too_long", column.name, too_long, facts, harmless_bytes=column.max_length)
         if column.kind == "email":
-            is_beyond = (given.str.contains(EMAIL) & given.str.contains(EMAIL_LIMITS)).fill_null(value=False)
+            is_beyond = otherwise((given.str.contains(EMAIL) & given.str.contains(EMAIL_LIMITS)).fill_null(value=False))
             facts = {"value": shown(text)}
-            yield Rule("invalid.email", column.name, is_beyond & clean, facts, harmless_bytes=_EMAIL_HARMLESS_BYTES)
+            yield Rule("invalid.email", column.name, is_beyond, facts, harmless_bytes=_EMAIL_HARMLESS_BYTES)
         for kind, wrong, more in self._kind_rules(column, given, mapped):
-            yield Rule(kind, column.name, wrong.fill_null(value=False) & clean, {"value": shown(text), **more})
+            yield Rule(kind, column.name, otherwise(wrong.fill_null(value=False)), {"value": shown(text), **more})
 
     def _kind_rules(
         self, column: Column, given: pl.Expr, mapped: pl.Expr
@@ -397,8 +411,6 @@ def _mapped_name(name: str) -> str:
 def _control_flags(block: pl.DataFrame, raw: Mapping[str, pl.Expr], suspects: pl.Series) -> list[pl.Series]:
     """For each column whether its cell holds a control character; looked for in the suspect rows alone."""
     none = pl.Series("", [False]).new_from_index(0, block.height)
-    if suspects.is_empty():
-        return [none.alias(_control(name)) for name in raw]
     at = block["row"].is_in(suspects.implode()).arg_true()
     found = block[at].select(cell.str.contains(_CONTROL).alias(name) for name, cell in raw.items())
     # scatter writes into the series that it is called on.

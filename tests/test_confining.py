@@ -10,6 +10,13 @@ import pytest
 from watcher.confining import Usage, is_stuck, usage
 
 BOUNDED = "import resource as r; r.setrlimit(r.RLIMIT_DATA, (1 << 30, 1 << 30)); print(flush=True); input()"
+FORGONE = """
+import os
+from watcher.confining import forgo_algebra
+forgo_algebra()
+import numpy
+print(len(os.listdir("/proc/self/task")))
+"""
 BEFORE = Usage(cpu_ticks=100, data_bytes=890, most_bytes=1_000)
 
 
@@ -42,3 +49,8 @@ def test_the_usage_of_a_process_is_told_until_it_ends() -> None:
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
         assert usage(other.pid) is None, "nobody has waited for it yet"
     assert usage(other.pid) is None
+
+
+def test_numpy_starts_no_threads_for_an_algebra_that_is_forgone() -> None:
+    done = subprocess.run([sys.executable, "-c", FORGONE], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"1\n"

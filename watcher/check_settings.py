@@ -5,6 +5,7 @@ load: side by side rather than one after the other.
 """
 
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -67,3 +68,5 @@ def main() -> None:
     from watcher.configuration import load  # noqa: PLC0415 - which brings pydantic along
 
     pickle.dump(CheckSettings.of(*load()), sys.stdout.buffer)
+    sys.stdout.flush()
+    os._exit(0)  # to take pydantic down takes a sixth of the time

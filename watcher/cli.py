@@ -194,7 +194,9 @@ def check(*, file: Path, as_json: bool, accepted: Path | None, failed: Path | No
     Exit codes: 0 every row would be accepted, 1 some failed, 2 the file would be refused, 3 wrong usage or settings.
     """
     from watcher.check_settings import CheckSettings, loading  # noqa: PLC0415 - only this command needs it
+    from watcher.confining import forgo_algebra  # noqa: PLC0415
 
+    forgo_algebra()
     with _collecting_nothing(), loading() as loaded:
         from rich.console import Console  # noqa: PLC0415 - polars, which checking needs, is not for `run`
 

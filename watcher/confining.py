@@ -37,6 +37,11 @@ def confine(allowed: Allowance) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def forgo_algebra() -> None:
+    """Let numpy start no thread for each processor, as it does for its linear algebra; before it is loaded."""
+    os.putenv("OPENBLAS_NUM_THREADS", "1")
+
+
 def allow_cpu(allowed: Allowance) -> None:
     """From now on this process may use so much CPU time and no more; SIGXCPU ends it."""
     _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + allowed.cpu_seconds)

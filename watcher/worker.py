@@ -44,7 +44,7 @@ from importer.model import (
     Superseded,
 )
 from watcher.clock import elapsed, utc_now
-from watcher.confining import Allowance, allow_cpu, confine, is_stuck, usage
+from watcher.confining import Allowance, allow_cpu, confine, forgo_algebra, is_stuck, usage
 from watcher.logs import place
 
 if TYPE_CHECKING:
@@ -299,6 +299,7 @@ def _serve(pipe: Connection, config: WorkerConfig, parent: int) -> None:
     """The child's main loop; it ends with its parent, or when the pipe is closed."""
     _die_with(parent)
     _silence()
+    forgo_algebra()
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)
     tools = None
