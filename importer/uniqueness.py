@@ -1,5 +1,6 @@
 """Values that occur twice in a file, found with 8 bytes of memory a value."""
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -44,7 +45,7 @@ class UniqueValues:
     def __init__(self, format_: Format, header: Header) -> None:
         columns = unique_columns(format_).items()
         self._compared = {name: compared for name, compared in columns if name in header.positions}
-        self._hashes: dict[str, list[Hashes]] = {name: [] for name in self._compared}
+        self._hashes = {name: array("Q") for name in self._compared}
 
     def add(self, accepted: pl.DataFrame) -> None:
         """Note the values of one block's accepted rows."""
@@ -52,7 +53,7 @@ class UniqueValues:
             values = accepted[compared]
             if values.null_count() or (values == CLEAR).any():
                 values = accepted.select(pl.col(compared).filter(_holds_value(compared))).to_series()
-            self._hashes[name].append(values.hash().to_numpy())
+            self._hashes[name].frombytes(values.hash().to_numpy().view(np.uint8).data)
 
     def duplicates(self, accepted: Callable[[], Iterator[pl.DataFrame]], spool: Spool) -> Iterator[Late]:
         """For each column the rows whose value an earlier row has.
@@ -76,7 +77,7 @@ class UniqueValues:
                 yield Late(kind="duplicate_in_file", column=name, rows=rows, example=example)
 
     def _repeated_hashes(self, name: str) -> Hashes:
-        hashes = np.concatenate([np.empty(0, np.uint64), *self._hashes.pop(name)])
+        hashes = np.frombuffer(self._hashes.pop(name), np.uint64)
         hashes.sort()  # in their place, as there may be millions
         return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
