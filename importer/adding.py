@@ -44,8 +44,8 @@ class NewUsers:
         Raises:
             sqlalchemy.exc.DBAPIError: a user is there, or the database failed.
         """
-        new, constant = self._new(rows)
-        load(self._connection, self._users, new, constant=constant)
+        new = self._new(rows)
+        load(self._connection, self._users, new)
         if BROUGHT_BY in rows.columns:
             self.added.update(new["created_by"].to_list())
         else:
@@ -57,16 +57,15 @@ class NewUsers:
         Raises:
             sqlalchemy.exc.DBAPIError: the database failed.
         """
-        new, constant = self._new(rows)
-        self.added[self._claim.id] += load_new(self._connection, self._users, new, constant=constant)
+        self.added[self._claim.id] += load_new(self._connection, self._users, self._new(rows))
 
     def done(self) -> None:
         """Tell the planner, or the next import meets one that knows of no users yet."""
         if self.added.total() >= MANY_ROWS:
             loaded(self._connection, self._users)
 
-    def _new(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-        """The rows with all that a new user has, and which columns hold the same for all of them."""
+    def _new(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with all that a new user has."""
         given = [name for name in rows.columns if name not in _NOT_STORED]
         constants = self._marks | {name: value for name, value in self._defaults.items() if name not in given}
         brought_by = {name: pl.col(BROUGHT_BY) for name in _BROUGHT}
@@ -75,7 +74,7 @@ class NewUsers:
             constants |= dict.fromkeys(_BROUGHT, self._claim.id)
         same = {name: pl.lit(value) for name, value in constants.items()}
         values = [_value(name, self._defaults.get(name)) for name in given]
-        return rows.select("feed_hash", *values, **same, **brought_by), [*constants]
+        return rows.select("feed_hash", *values, **same, **brought_by)
 
 
 def _value(name: str, default: str | None) -> pl.Expr:

@@ -5,9 +5,8 @@ The URL alone chooses the database: `sqlite:///…` or `postgresql+psycopg://…
 
 import datetime as dt
 import errno
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -15,16 +14,17 @@ from urllib.parse import quote, unquote, urlsplit
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Identity,
     Index,
     MetaData,
     Select,
-    String,
     Table,
     create_engine,
     event,
+    literal_column,
     make_url,
     select,
     text,
@@ -54,10 +54,9 @@ _CACHE_KB = 64 << 10
 """Of SQLite's pages, as far as they are needed: an import touches the indexes of all users again and again."""
 _COPIED_ROWS = 20_000
 _FETCHED_ROWS = 20_000
-_INSERTED_ROWS = 2_000
 _VARIABLES = 999
 """Of one statement, in any SQLite."""
-_STATEMENTS_AT_ONCE = 4
+_STATEMENTS_AT_ONCE = 8
 """Whose values are made together, so few that they stay in the CPU's cache until SQLite has them: 15 % faster."""
 _FAULTS_OF_ONE_FILE = {
     *(errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENAMETOOLONG, errno.EFBIG, errno.EOVERFLOW),
@@ -76,6 +75,21 @@ class Values(Protocol):
     @property
     def to_list(self) -> Callable[[], list[Any]]:
         """Its values."""
+        ...
+
+    @property
+    def first(self) -> Callable[[], Any]:
+        """The first one."""
+        ...
+
+    @property
+    def last(self) -> Callable[[], Any]:
+        """The last one."""
+        ...
+
+    @property
+    def eq_missing(self) -> Callable[[Any], Any]:
+        """Which of them are a value, or null where that is None."""
         ...
 
 
@@ -300,14 +314,13 @@ def staging(connection: Connection) -> Iterator[None]:
     connection.execution_options(sqlite_begin="IMMEDIATE")
 
 
-def load(connection: Connection, table: Table, rows: Rows, *, constant: Collection[str] = ()) -> None:
+def load(connection: Connection, table: Table, rows: Rows) -> None:
     """Add rows to a table by the fastest way that the driver has.
 
     Args:
         connection: within a transaction.
         table: one that has all columns of the rows.
         rows: any number of them.
-        constant: columns that hold the same text in every row.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed or refuses a value.
@@ -317,7 +330,7 @@ def load(connection: Connection, table: Table, rows: Rows, *, constant: Collecti
     if connection.dialect.name == "postgresql":
         _copy(connection, table, rows)
     else:
-        _insert(connection, table, rows, constant)
+        _insert(connection, table, rows)
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:
@@ -328,29 +341,7 @@ def _copy(connection: Connection, table: Table, rows: Rows) -> None:
                 copy.write(part.write_csv(include_header=False))
 
 
-def _insert(connection: Connection, table: Table, rows: Rows, constant: Collection[str]) -> None:
-    given, head, row = _insertion(connection, table, rows, constant)
-    statement = f"{head} {row}"
-    # Past SQLAlchemy, which wants all parameters at once: so each value lives for a moment, in the CPU's cache.
-    with _driver_errors(connection, statement), closing(connection.connection.cursor()) as cursor:
-        for part in rows.iter_slices(_INSERTED_ROWS):
-            cast("Any", cursor).executemany(
-                statement, zip(*(part.get_column(name).to_list() for name in given), strict=True)
-            )
-
-
-def _insertion(
-    connection: Connection, table: Table, rows: Rows, constant: Collection[str]
-) -> tuple[list[str], str, str]:
-    """The columns whose values are parameters, and the SQL before and of the values of a row."""
-    given = [name for name in rows.columns if name not in constant]
-    literal = _literals(connection)
-    same = [literal(rows.get_column(name).to_list()[0]) for name in constant]
-    head = f"INSERT INTO {table.name} ({_names(connection, [*constant, *given])}) VALUES"
-    return given, head, f"({', '.join([*same, *'?' * len(given)])})"
-
-
-def load_new(connection: Connection, table: Table, rows: Rows, *, constant: Collection[str] = ()) -> int:
+def load_new(connection: Connection, table: Table, rows: Rows) -> int:
     """Add those rows, one after the other, that share no unique value with one that is there; returns how many.
 
     Args and errors are those of `load`.
@@ -359,7 +350,7 @@ def load_new(connection: Connection, table: Table, rows: Rows, *, constant: Coll
         return 0
     if connection.dialect.name == "postgresql":
         return sum(_copy_new(connection, table, part) for part in rows.iter_slices(_COPIED_ROWS))
-    return _insert_new(connection, table, rows, constant)
+    return _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
 
 
 def _copy_new(connection: Connection, table: Table, rows: Rows) -> int:
@@ -383,30 +374,42 @@ def _copy_apart(connection: Connection, table: Table, rows: Rows) -> int:
     return connection.execute(adding.execution_options(preserve_rowcount=True)).rowcount
 
 
-def _insert_new(connection: Connection, table: Table, rows: Rows, constant: Collection[str]) -> int:
-    """Several rows a statement, which takes four fifths of the time; past SQLAlchemy, as in `_insert`."""
-    given, head, row = _insertion(connection, table, rows, constant)
+def _insert(connection: Connection, table: Table, rows: Rows, on_conflict: str = "") -> int:
+    """Add several rows a statement; what is the same in all rows is given once to each. Returns how many were added."""
+    given = [name for name in rows.columns[1:] if not _is_constant(rows.get_column(name))]
+    given.insert(0, rows.columns[0])  # a row has one value of its own at least
+    same = [name for name in rows.columns if name not in given]
+    head = f"INSERT INTO {table.name} ({_names(connection, [*same, *given])}) VALUES"
+    row = f"({', '.join([*(f'?{number}' for number, _ in enumerate(same, start=1)), *'?' * len(given)])})"
 
     def statement(height: int) -> str:
-        return f"{head} {', '.join([row] * height)} ON CONFLICT DO NOTHING"
+        return f"{head} {', '.join([row] * height)} {on_conflict}"
 
-    at_once = max(_VARIABLES // len(given), 1)
+    constants = [rows.get_column(name).first() for name in same]
+    at_once = max((_VARIABLES - len(same)) // len(given), 1)
     of_most = statement(at_once)
     added = 0
+    # Past SQLAlchemy, which wants all parameters at once: so each value lives for a moment, in the CPU's cache.
     with _driver_errors(connection, of_most), closing(connection.connection.cursor()) as cursor:
         for part in rows.iter_slices(_STATEMENTS_AT_ONCE * at_once):
-            values = [*chain.from_iterable(zip(*(part.get_column(name).to_list() for name in given), strict=True))]
-            for begin in range(0, len(values), at_once * len(given)):
-                some = values[begin : begin + at_once * len(given)]
+            values: list[Any] = [None] * (part.height * len(given))
+            for number, name in enumerate(given):
+                values[number :: len(given)] = part.get_column(name).to_list()
+            for some in _parts(values, at_once * len(given)):
                 height = len(some) // len(given)
-                cursor.execute(of_most if height == at_once else statement(height), some)
+                cursor.execute(of_most if height == at_once else statement(height), [*constants, *some])
                 added += cursor.rowcount
     return added
 
 
-def _literals(connection: Connection) -> Callable[[str], str]:
-    processor: Callable[[str], str] = cast("Any", String()).literal_processor(connection.dialect)
-    return processor
+def _is_constant(values: Values) -> bool:
+    """Most columns show at their ends that they are not."""
+    first = values.first()
+    return bool(values.last() == first and values.eq_missing(first).all())
+
+
+def _parts(values: list[Any], most: int) -> Iterator[list[Any]]:
+    return (values[begin : begin + most] for begin in range(0, len(values), most))
 
 
 def _names(connection: Connection, names: Iterable[str]) -> str:
@@ -421,6 +424,17 @@ def _driver_errors(connection: Connection, statement: str) -> Iterator[None]:
         yield
     except driver as error:
         raise DBAPIError.instance(statement, None, error, driver, dialect=connection.dialect) from error
+
+
+def not_by_index(connection: Connection, column: Column[Any]) -> ColumnElement[Any]:
+    """The column where rows are not to be looked up by it.
+
+    SQLite uses an index for an equality in place of a range of ids, however many rows that brings; a unary + keeps it
+    from doing so. Source: sqlite.org/optoverview.html.
+    """
+    if connection.dialect.name == "postgresql":
+        return column
+    return literal_column(f"+{column.table.name}.{column.name}", column.type)
 
 
 def make(connection: Connection, table: Table) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, func, literal, select
 
-from importer.engines import load, loaded, make
+from importer.engines import load, loaded, make, not_by_index
 from importer.fetching import fetched
 from importer.uniqueness import Hashes
 
@@ -44,13 +44,38 @@ class KnownUsers(NamedTuple):
     key: str
 
     def identities(self, most: int) -> "_Identities | None":
-        """What the feed last gave for them, None where they are more than `most`.
-
-        Many come in one text: to hand out single ones costs more than all the rest.
-        """
+        """What the feed last gave for them, None where they are more than `most`."""
         firsts, seconds = array("Q"), array("I")
-        key, last, number = self.table.c[self.key], "", 0
-        while True:
+        number = 0
+        for some, identities in self._pages(most):
+            number += some
+            if number > most:
+                return None
+            first, second = _hashes(pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode())
+            firsts.frombytes(first.view(np.uint8).data)
+            seconds.frombytes(second.view(np.uint8).data)
+        return _Identities(np.frombuffer(firsts, np.uint64), np.frombuffer(seconds, np.uint32))
+
+    def _pages(self, most: int) -> Iterator[tuple[int, str | None]]:
+        """How many users, and theirs in one text: to hand out single ones costs more than all the rest.
+
+        Where other clients have few users the table is gone through as it lies, in half of the time.
+        """
+        last_id = self.connection.execute(select(func.max(self.table.c.id))).scalar_one() or 0
+        return self._by_id(last_id) if last_id <= most else self._by_key()
+
+    def _by_id(self, last: int) -> Iterator[tuple[int, str | None]]:
+        users = self.table.c
+        query = select(func.count(), func.aggregate_strings(users.feed_hash + users[self.key], _BETWEEN))
+        query = query.where(not_by_index(self.connection, users.client) == self.client)
+        for begin in range(0, last, _PAGE_USERS):
+            page = query.where(users.id > begin, users.id <= begin + _PAGE_USERS)
+            some, identities = self.connection.execute(page).one()
+            yield some, identities
+
+    def _by_key(self) -> Iterator[tuple[int, str | None]]:
+        key, last = self.table.c[self.key], ""
+        while last is not None:
             page = (
                 select(key.label("key"), (self.table.c.feed_hash + key).label("identity"))
                 .where(self.table.c.client == self.client, key > last)
@@ -60,14 +85,7 @@ class KnownUsers(NamedTuple):
             )
             query = select(func.count(), func.max(page.c.key), func.aggregate_strings(page.c.identity, _BETWEEN))
             some, last, identities = self.connection.execute(query).one()
-            number += some
-            if number > most:
-                return None
-            if not some:
-                return _Identities(np.frombuffer(firsts, np.uint64), np.frombuffer(seconds, np.uint32))
-            first, second = _hashes(pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode())
-            firsts.frombytes(first.view(np.uint8).data)
-            seconds.frombytes(second.view(np.uint8).data)
+            yield some, identities
 
 
 def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, rows: int) -> Iterator[pl.DataFrame]:

@@ -491,11 +491,25 @@ def test_many_rows_of_a_client_with_far_more_users_are_compared_as_well(tmp_path
     assert db.users("city")["U3"] == ("Ottawa",)
 
 
-def test_many_rows_meet_the_users_of_their_own_client_only(tmp_path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("others", "rows"),
+    [
+        pytest.param("VWXY", MANY_ROWS + MANY_ROWS // 2, id="the table is gone through, page by page"),
+        pytest.param("VWXYZ", MANY_ROWS, id="the client's users are a small part of it"),
+    ],
+)
+def test_many_rows_meet_the_users_of_their_own_client_only(
+    tmp_path: Path, engine: Engine, others: str, rows: int
+) -> None:
     db = Database(tmp_path, engine)
-    db.load(roster(MANY_ROWS), client="other")
-    db.load("uid,city\nU0,Hull\n")
-    assert merged(db.load(roster(MANY_ROWS)).counts) == (MANY_ROWS - 1, 0, 1)
+    for letter in others:
+        db.load(roster(MANY_ROWS).replace("U", letter), client="other")
+    assert merged(db.load(roster(rows)).counts) == (rows, 0, 0)
+    assert merged(db.load(roster(rows, of={0: "Ottawa", rows - 1: "Ottawa"})).counts) == (0, 2, rows - 2)
+    assert {name: city for name, (city,) in db.users("city").items() if city != "Hull"} == {
+        "U0": "Ottawa",
+        f"U{rows - 1}": "Ottawa",
+    }
 
 
 def test_every_row_of_a_large_file_may_be_a_change(tmp_path: Path, engine: Engine) -> None:
