@@ -68,13 +68,10 @@ class NewUsers:
         """The rows with all that a new user has."""
         given = [name for name in rows.columns if name not in _NOT_STORED]
         constants = self._marks | {name: value for name, value in self._defaults.items() if name not in given}
-        brought_by = {name: pl.col(BROUGHT_BY) for name in _BROUGHT}
-        if BROUGHT_BY not in rows.columns:
-            brought_by = {}
-            constants |= dict.fromkeys(_BROUGHT, self._claim.id)
-        same = {name: pl.lit(value) for name, value in constants.items()}
+        brought_by = pl.col(BROUGHT_BY) if BROUGHT_BY in rows.columns else pl.lit(self._claim.id)
+        same = {name: pl.lit(value) for name, value in constants.items()} | dict.fromkeys(_BROUGHT, brought_by)
         values = [_value(name, self._defaults.get(name)) for name in given]
-        return rows.select("feed_hash", *values, **same, **brought_by)
+        return rows.select("feed_hash", *values, **same)
 
 
 def _value(name: str, default: str | None) -> pl.Expr:

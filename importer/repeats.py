@@ -59,10 +59,13 @@ class KnownUsers(NamedTuple):
     def _pages(self, most: int) -> Iterator[tuple[int, str | None]]:
         """How many users, and theirs in one text: to hand out single ones costs more than all the rest.
 
-        Where other clients have few users the table is gone through as it lies, in half of the time.
+        Where a third of the table are the client's it is gone through as it lies, in half of the time.
         """
-        last_id = self.connection.execute(select(func.max(self.table.c.id))).scalar_one() or 0
-        return self._by_id(last_id) if last_id <= most else self._by_key()
+        users = self.table.c
+        last_id = self.connection.execute(select(func.max(users.id))).scalar_one() or 0
+        theirs = select(users[self.key]).where(users.client == self.client).order_by(users[self.key])
+        has_third = self.connection.execute(theirs.offset(last_id // 3).limit(1)).first() is not None
+        return self._by_id(last_id) if has_third and last_id <= most else self._by_key()
 
     def _by_id(self, last: int) -> Iterator[tuple[int, str | None]]:
         users = self.table.c
@@ -131,7 +134,7 @@ def _compared(users: KnownUsers, known: "_Identities", frame: pl.DataFrame) -> p
 class _Identities:
     """What the feed last gave for many users, 12 bytes for each: hashes of 64 and of 32 bits.
 
-    Polars' own are good enough while the process lives: by chance both meet once in 2^96, as `feed_hashes` do.
+    Polars' own are good enough while the process lives: by chance both meet those of one of n users n times in 2^96.
     """
 
     def __init__(self, first: Hashes, second: NDArray[np.uint32]) -> None:

@@ -651,17 +651,19 @@ def test_text_goes_out_as_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     assert json.loads(ended.stdout)["accepted"] == 6
 
 
-def test_a_bug_ends_with_70_and_its_place_and_not_its_text() -> None:
+@pytest.mark.parametrize("loads", ["", "polars"])
+def test_a_bug_ends_with_70_and_its_place_and_not_its_text_behind_what_was_said(loads: str) -> None:
     buggy = (
-        "import sys; from watcher.cli import main, userdrop\n"
+        "import sys; from watcher.__main__ import run; from watcher.cli import userdrop\n"
         "@userdrop.command()\n"
-        "def buggy():\n    raise KeyError('ana.martin@example.edu')\n"
-        "sys.argv = ['userdrop', 'buggy']; main()\n"
+        f"def buggy():\n    import click, {loads or 'click'}; print('said'); raise KeyError('ana.martin@example.edu')\n"
+        "sys.argv = ['userdrop', 'buggy']; run()\n"
     )
+    variables = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
     ended = subprocess.run(
-        [sys.executable, "-c", buggy], cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", buggy], cwd=ROOT, env=variables, capture_output=True, timeout=60, check=False
     )
-    assert ended.returncode == 70
+    assert (ended.returncode, ended.stdout) == (70, b"said\n")
     assert ended.stderr == b"userdrop: a bug has ended the command (KeyError in buggy, line 4)\n"
 
 

@@ -17,15 +17,17 @@ forgo_algebra()
 import numpy
 print(len(os.listdir("/proc/self/task")))
 """
-BEFORE = Usage(cpu_ticks=100, data_bytes=890, most_bytes=1_000)
+MOST = 1 << 30
+NEAR = MOST - (16 << 20)
+BEFORE = Usage(cpu_ticks=100, data_bytes=1, most_bytes=MOST)
 
 
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        (Usage(cpu_ticks=100, data_bytes=900, most_bytes=1_000), True),
-        (Usage(cpu_ticks=101, data_bytes=1_000, most_bytes=1_000), False),
-        (Usage(cpu_ticks=100, data_bytes=899, most_bytes=1_000), False),
+        (Usage(cpu_ticks=100, data_bytes=NEAR, most_bytes=MOST), True),
+        (Usage(cpu_ticks=101, data_bytes=MOST, most_bytes=MOST), False),
+        (Usage(cpu_ticks=100, data_bytes=NEAR - 1, most_bytes=MOST), False),
         (Usage(cpu_ticks=100, data_bytes=10**12, most_bytes=resource.RLIM_INFINITY), False),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 from watcher.cli import main
 
@@ -13,8 +14,9 @@ def run() -> None:
     except SystemExit as end:
         if "polars" not in sys.modules or not isinstance(end.code, int):
             raise
-        if sys.stderr is not None:
-            sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # it is broken, closed or None
+                stream.flush()
         os._exit(end.code)
 
 

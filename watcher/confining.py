@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_FULL = 0.9
+_SPARE_BYTES = 16 << 20
+"""Who has less of its memory left is at its end: what one allocation wants is larger, or the next one is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +20,14 @@ class Allowance:
         cpu_seconds: from one outcome of a job to the next.
         seconds: of waiting for an outcome; the parent looks after that.
         files: after so many a child that is well is replaced by a fresh one.
+        still_seconds: of doing nothing at all with its memory at an end; who waits for a database looks up more often.
     """
 
     memory_bytes: int
     cpu_seconds: int
     seconds: float
     files: int
+    still_seconds: float = 60.0
 
 
 def confine(allowed: Allowance) -> None:
@@ -54,7 +57,7 @@ class Usage:
     Attributes:
         cpu_ticks: of processor time, since it began.
         data_bytes: of data in memory now.
-        most_bytes: of data that it may have; -1 without a bound.
+        most_bytes: of data that it may have; RLIM_INFINITY without a bound.
     """
 
     cpu_ticks: int
@@ -63,7 +66,7 @@ class Usage:
 
 
 def usage(pid: int) -> Usage | None:
-    """What a process of ours has used; None where it has ended."""
+    """What a process of ours has used; None where it has ended, or may not be asked."""
     try:
         # The name before the parenthesis may hold anything. Source: proc_pid_stat(5).
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -76,9 +79,11 @@ def usage(pid: int) -> Usage | None:
 def is_stuck(before: Usage, now: Usage) -> bool:
     """Whether a process that has work does none since then, with hardly any memory left.
 
-    A thread that gets no memory may never say so to those that wait for it: polars' do not (measured, 2.1).
+    A thread that gets no memory may never say so to those that wait for it: polars' do not (measured, 2.1). Between the
+    two lies a minute: who waits for a database, whose drivers look up ten times a second, uses some ticks in it.
     """
-    return now.cpu_ticks == before.cpu_ticks and now.data_bytes >= now.most_bytes * _FULL > 0
+    is_bounded = now.most_bytes != resource.RLIM_INFINITY
+    return is_bounded and now.cpu_ticks == before.cpu_ticks and now.data_bytes >= now.most_bytes - _SPARE_BYTES
 
 
 def _limit(which: int, wanted: int) -> None:

@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _SECONDS_AFTER_CLAIM = 1.0
 """A writer that had the file open when it was renamed shows itself within this time (measured, with a margin)."""
-_STUCK_SECONDS = 15.0
-"""A child with hardly any memory left that does nothing for so long will do nothing any more."""
 SHOWN_SECONDS = 0.5
 """How often the child says at most how far it has come."""
 
@@ -254,11 +252,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(patience):
-                while isinstance(
-                    answer := await self._unless_stuck(loop.run_in_executor(self._receiver, pipe.recv)), InHand
-                ):
+                while True:
+                    answer = await self._unless_stuck(loop.run_in_executor(self._receiver, pipe.recv))
+                    if not isinstance(answer, InHand):
+                        return answer
                     self.in_hand = answer
-                return answer
         except TimeoutError:
             why = f"because a file took it longer than {self._config.allowance.seconds:,.0f} s"
         except _StuckError:
@@ -269,9 +267,10 @@ class Worker:
         raise _EndedError(why)
 
     async def _unless_stuck(self, coming: asyncio.Future[object]) -> object:
+        """What is coming; where it is waited for no longer, nobody is told of it."""
         before = None
         try:
-            while not (await asyncio.wait({coming}, timeout=_STUCK_SECONDS))[0]:
+            while not (await asyncio.wait({coming}, timeout=self._config.allowance.still_seconds))[0]:
                 now = usage(self._process.pid) if self._process is not None and self._process.pid is not None else None
                 if before is not None and now is not None and is_stuck(before, now):
                     raise _StuckError
