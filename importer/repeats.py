@@ -63,9 +63,11 @@ class KnownUsers(NamedTuple):
         """
         users = self.table.c
         last_id = self.connection.execute(select(func.max(users.id))).scalar_one() or 0
+        if last_id > most:
+            return self._by_key()
         theirs = select(users[self.key]).where(users.client == self.client).order_by(users[self.key])
         has_third = self.connection.execute(theirs.offset(last_id // 3).limit(1)).first() is not None
-        return self._by_id(last_id) if has_third and last_id <= most else self._by_key()
+        return self._by_id(last_id) if has_third else self._by_key()
 
     def _by_id(self, last: int) -> Iterator[tuple[int, str | None]]:
         users = self.table.c

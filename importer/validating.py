@@ -142,9 +142,10 @@ class Validator:
         """
         suspects = block["row"] if with_controls is None else with_controls
         cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming, may_clear=may_clear)
-        if suspects.len():
+        may_have_controls = not suspects.is_empty()
+        if may_have_controls:
             cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
-        rules = self._rules_to_ask(cells, may_clear=may_clear, may_have_controls=suspects.len() > 0)
+        rules = self._rules_to_ask(cells, may_clear=may_clear, may_have_controls=may_have_controls)
         broken = cells.select(rule.broken.alias(_broken(number)) for number, rule in rules.items())
         stored = cells.select(_stored(self._columns, may_clear=may_clear))
         fails = broken.select(pl.any_horizontal(pl.all())).to_series()
@@ -162,7 +163,7 @@ class Validator:
             See FAILURES; sorted by row and position.
         """
         rows = pl.concat(failing, how="diagonal")
-        rules = next(iter(self._known_rules.values()), [])  # what cells may be changes no sentence
+        rules = next(iter(self._known_rules.values()), [])  # what they are made for changes no sentence
         found = [
             self._failures(rows.filter(pl.col(_broken(number))), rule)
             for number, rule in enumerate(rules)
@@ -280,23 +281,25 @@ class Validator:
         given = _given(column, may_clear=may_clear)
         has_control = pl.col(_control(column.name))
 
-        def otherwise(broken: pl.Expr) -> pl.Expr:
+        def unless_control(broken: pl.Expr) -> pl.Expr:
             return broken & ~has_control if may_have_controls else broken
 
         yield Rule(_CONTROL_CHARACTER, column.name, has_control, {})
         if self._format.is_needed(column):
-            yield Rule("required", column.name, otherwise(given.is_null()), {})
+            yield Rule("required", column.name, unless_control(given.is_null()), {})
         if column.max_length is not None:
             length = mapped.str.len_chars()
-            too_long = otherwise((length > column.max_length).fill_null(value=False))
+            too_long = unless_control((length > column.max_length).fill_null(value=False))
             facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
             yield Rule("too_long", column.name, too_long, facts, harmless_bytes=column.max_length)
         if column.kind == "email":
-            is_beyond = otherwise((given.str.contains(EMAIL) & given.str.contains(EMAIL_LIMITS)).fill_null(value=False))
+            is_beyond = unless_control(
+                (given.str.contains(EMAIL) & given.str.contains(EMAIL_LIMITS)).fill_null(value=False)
+            )
             facts = {"value": shown(text)}
             yield Rule("invalid.email", column.name, is_beyond, facts, harmless_bytes=_EMAIL_HARMLESS_BYTES)
         for kind, wrong, more in self._kind_rules(column, given, mapped):
-            yield Rule(kind, column.name, otherwise(wrong.fill_null(value=False)), {"value": shown(text), **more})
+            yield Rule(kind, column.name, unless_control(wrong.fill_null(value=False)), {"value": shown(text), **more})
 
     def _kind_rules(
         self, column: Column, given: pl.Expr, mapped: pl.Expr

@@ -498,7 +498,7 @@ def test_many_rows_of_a_client_with_far_more_users_are_compared_as_well(tmp_path
         pytest.param("VWXYZ", MANY_ROWS, id="the client's users are a small part of it"),
     ],
 )
-def test_many_rows_meet_the_users_of_their_own_client_only(
+def test_many_rows_are_compared_in_several_pages_and_beside_the_users_of_other_clients(
     tmp_path: Path, engine: Engine, others: str, rows: int
 ) -> None:
     db = Database(tmp_path, engine)
@@ -510,6 +510,14 @@ def test_many_rows_meet_the_users_of_their_own_client_only(
         "U0": "Ottawa",
         f"U{rows - 1}": "Ottawa",
     }
+
+
+@pytest.mark.parametrize("known", [1, MANY_ROWS - 5])
+def test_many_rows_meet_the_users_of_their_own_client_only(tmp_path: Path, engine: Engine, known: int) -> None:
+    db = Database(tmp_path, engine)
+    db.load(roster(MANY_ROWS), client="other")
+    db.load(roster(known))
+    assert merged(db.load(roster(MANY_ROWS)).counts) == (MANY_ROWS - known, 0, known)
 
 
 def test_every_row_of_a_large_file_may_be_a_change(tmp_path: Path, engine: Engine) -> None:
