@@ -21,6 +21,7 @@ from importer.engines import make_engine
 from importer.format import REPORT_COLUMNS
 from importer.format_file import load_format
 from notifier import outbox
+from tests.generate.big import big_file
 from tests.importing import BUILT_IN, NOW, Site, make_site, rows_of
 from tests.mailing import ADDRESSES, LETTERS, failed_rows, store
 from tests.mailing import NOW as MAILED
@@ -649,6 +650,25 @@ def test_text_goes_out_as_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert json.loads(ended.stdout)["accepted"] == 6
+
+
+def test_a_long_check_shows_its_progress_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
+    big_file(tmp_path / "long.csv", 40_000, 0)
+    ours, terminal = os.openpty()
+    os.set_blocking(ours, False)  # where nothing is shown
+    command = [sys.executable, "-m", "watcher", "check", str(tmp_path / "long.csv")]
+    variables = environment(PYTHONPATH=str(ROOT), TERM="xterm")
+    for errors in (terminal, subprocess.PIPE):
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=errors, timeout=120, check=False
+        )
+        assert ended.stdout.startswith(b"long.csv: 40,000 rows, 40,000 accepted, 0 failed")
+        assert (ended.returncode, ended.stderr) == (0, None if errors == terminal else b"")
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    os.close(terminal)
+    assert b"long.csv" in shown
+    assert b"%" in shown
 
 
 @pytest.mark.parametrize("loads", ["", "polars"])
