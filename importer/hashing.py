@@ -3,7 +3,7 @@
 import json
 
 import polars as pl
-from xxhash import xxh3_128_digest, xxh3_128_hexdigest
+import polars_hash as plh
 
 from importer.format import Format
 
@@ -30,8 +30,10 @@ def feed_hashes(rows: pl.DataFrame, format_: Format) -> pl.Series:
     """
     names = sorted(column.name for column in format_.columns if column.name in rows.columns)
     given = json.dumps([_SCHEME, *([name, format_.defaults.get(name)] for name in names)])
-    start = pl.lit(xxh3_128_hexdigest(given.encode()))
-    text = pl.concat_str(start, pl.col(names).fill_null(_EMPTY), separator=_BETWEEN)
-    given_bytes = rows.select(text.cast(pl.Binary)).to_series().to_list()
-    digests = pl.Series("feed_hash", [*map(xxh3_128_digest, given_bytes)], pl.Binary)
-    return digests.bin.head(_BYTES).bin.encode("base64")
+    start = _xxh3(plh.concat_str(pl.lit(given))).bin.encode("hex")
+    text = plh.concat_str(start, pl.col(names).fill_null(_EMPTY), separator=_BETWEEN)
+    return rows.select(_xxh3(text).bin.head(_BYTES).bin.encode("base64").alias("feed_hash")).to_series()
+
+
+def _xxh3(text: plh.HExpr) -> pl.Expr:
+    return text.nchash.xxh3_128(return_binary=True, byte_order="big")
