@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,9 @@ class UniqueValues:
             accepted: the accepted rows again, in the order in which they were added.
             spool: an empty one.
         """
-        repeated = {name: hashes for name in self._compared if (hashes := self._repeated_hashes(name)).size}
+        with ThreadPoolExecutor(thread_name_prefix="unique") as threads:
+            found = dict(zip(self._compared, threads.map(self._repeated_hashes, self._compared), strict=True))
+        repeated = {name: hashes for name, hashes in found.items() if hashes.size}
         if not repeated:
             return
         for frame in accepted():
