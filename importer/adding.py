@@ -7,7 +7,7 @@ import polars as pl
 from sqlalchemy import Connection, Table
 
 from importer.engines import load, load_new, loaded, plain_text
-from importer.format import CLEAR, Format
+from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim
 from importer.repeats import MANY_ROWS
 from importer.staging import BROUGHT_BY
@@ -27,6 +27,7 @@ class NewUsers:
         self.added: Counter[str] = Counter()
         self._connection = connection
         self._users = users
+        self._looked_up = ["id", "client", *unique_columns(format_).values()]
         self._defaults = format_.defaults
         self._claim = claim
         self._marks = {
@@ -62,7 +63,7 @@ class NewUsers:
     def done(self) -> None:
         """Tell the planner, or the next import meets one that knows of no users yet."""
         if self.added.total() >= MANY_ROWS:
-            loaded(self._connection, self._users)
+            loaded(self._connection, self._users, self._looked_up)
 
     def _new(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with all that a new user has."""

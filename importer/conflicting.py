@@ -30,9 +30,10 @@ class Conflicts:
 
         A row that falls out no longer gives its user another value, so a row that waited for that one falls as well.
         """
-        if self._staging.is_empty:
+        takers = self._staging.takers(self._connection)
+        if takers is None:
             return []
-        waits = {name: fetched(self._connection, self._query(compared)) for name, compared in self._compared()}
+        waits = {name: fetched(self._connection, self._query(takers, compared)) for name, compared in self._compared()}
         fallen = _fallen([*waits.values()])
         found = {name: _conflicts(frame, fallen) for name, frame in waits.items()}
         late = [self._late(name, rows) for name, rows in found.items() if rows.height]
@@ -43,7 +44,7 @@ class Conflicts:
         """Whether a value of a staged row belongs to another user, who may give it up in this file."""
         if self._staging.is_empty:
             return False
-        queries = (self._query(compared).limit(1) for _, compared in self._compared())
+        queries = (self._query(self._staging.table, compared).limit(1) for _, compared in self._compared())
         return any(self._connection.execute(query).first() is not None for query in queries)
 
     def _compared(self) -> Iterator[tuple[str, str]]:
@@ -51,15 +52,14 @@ class Conflicts:
             if name != self._format.key and compared in self._staging.columns:
                 yield name, compared
 
-    def _query(self, compared: str) -> Select[Any]:
+    def _query(self, takers: Table, compared: str) -> Select[Any]:
         """The rows whose value another user has; `giver` is the row that gives that user another value, or null."""
-        staged, users, giver = self._staging.table, self._users, self._staging.table.alias("giver")
-        key = self._key
+        users, giver, key = self._users, self._staging.table.alias("giver"), self._key
         return (
-            select(staged.c.row, giver.c.row.label("giver"))
-            .join(users, and_(users.c.client == self._client, users.c[compared] == staged.c[compared]))
+            select(takers.c.row, giver.c.row.label("giver"))
+            .join(users, and_(users.c.client == self._client, users.c[compared] == takers.c[compared]))
             .outerjoin(giver, and_(giver.c[key] == users.c[key], giver.c[compared].is_not(None)))
-            .where(staged.c[compared] != CLEAR, users.c[key] != staged.c[key])
+            .where(takers.c[compared] != CLEAR, users.c[key] != takers.c[key])
         )
 
     def _late(self, name: str, rows: pl.DataFrame) -> Late:

@@ -43,6 +43,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateTable, DropTable
 
+from importer.ahead import ahead
+
 DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 """What a database URL may begin with."""
 
@@ -53,6 +55,8 @@ _CONNECT_SECONDS = 10
 _CACHE_KB = 64 << 10
 """Of SQLite's pages, as far as they are needed: an import touches the indexes of all users again and again."""
 _COPIED_ROWS = 20_000
+_WRITTEN_ROWS = 2_000
+"""Of those that are copied, so few that the server soon has some."""
 _FETCHED_ROWS = 20_000
 _VARIABLES = 999
 """Of one statement, in any SQLite."""
@@ -343,8 +347,12 @@ def _copy(connection: Connection, table: Table, rows: Rows) -> None:
     statement = f"COPY {table.name} ({_names(connection, rows.columns)}) FROM STDIN (FORMAT csv)"
     with _driver_errors(connection, statement), cast("Any", connection.connection.cursor()) as cursor:
         for part in rows.iter_slices(_COPIED_ROWS):
-            with cursor.copy(statement) as copy:
-                copy.write(part.write_csv(include_header=False))
+            pieces = (some.write_csv(include_header=False) for some in part.iter_slices(_WRITTEN_ROWS))
+            # Made while the server takes the one before. psycopg's QueuedLibpqWriter does that as well, but where its
+            # thread fails it leaves the COPY open, and the connection is lost.
+            with cursor.copy(statement) as copy, ahead(pieces) as ready:
+                for piece in ready:
+                    copy.write(piece)
 
 
 def load_new(connection: Connection, table: Table, rows: Rows) -> int:
@@ -488,15 +496,19 @@ def plain_text(connection: Connection, column: Column[Any], value: object) -> st
     return str(value if processor is None else processor(value))
 
 
-def loaded(connection: Connection, table: Table, key: str | None = None) -> None:
-    """Tell the planner what the loaded table holds: where its rows are looked up by a column, of that one alone.
+def loaded(connection: Connection, table: Table, columns: Iterable[str] = ()) -> None:
+    """Tell the planner how much the loaded table holds: what is in some columns, or in all, which takes longer.
 
     PostgreSQL knows nothing of a new table and compares each row with every other where it expects few; SQLite makes
     the indexes that it needs by itself.
     """
     if connection.dialect.name == "postgresql":
-        of_key = ""  # what the other columns hold takes long to learn
-        if key is not None:
-            Index(f"ix_{table.name}_key", table.c[key]).create(connection)
-            of_key = f" ({_names(connection, [key])})"
-        connection.execute(text(f"ANALYZE {table.name}{of_key}"))
+        of_columns = f" ({names})" if (names := _names(connection, columns)) else ""
+        connection.execute(text(f"ANALYZE {table.name}{of_columns}"))
+
+
+def loaded_by_key(connection: Connection, table: Table, key: str) -> None:
+    """The same for a temporary table whose rows are looked up by one column, which has no index yet."""
+    if connection.dialect.name == "postgresql":
+        Index(f"ix_{table.name}_key", table.c[key]).create(connection)
+        loaded(connection, table, [key])

@@ -9,6 +9,7 @@ ledger says of the claim tells `recover` how to go on.
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,6 +52,7 @@ from importer.model import (
 from importer.purging import purge
 from importer.reading import Limits
 from importer.reporting import write_report
+from importer.staging import Foreknown
 from importer.storing import Job, Member, Store, Work
 from importer.together import read_together
 
@@ -199,7 +201,10 @@ class Importer:
         started = self._clock.elapsed()
         with self._leaving_room([claim for claim, _ in taken]), ExitStack() as resources:
             found = claiming.copy_all(taken, max_bytes=self._limits.max_bytes)
-            copies = {claim: self._answered(claim, copy) for (claim, _), copy in zip(taken, found, strict=True)}
+            copies = {
+                claim: copy if isinstance(copy, Copied) else self._answered(claim, copy)
+                for (claim, _), copy in zip(taken, found, strict=True)
+            }
             work = Work(
                 at=self._clock.now(),
                 seconds=lambda: (self._clock.elapsed() - started) / len(taken),
@@ -294,18 +299,18 @@ class Importer:
         self, claim: Claim, seen: Fingerprint, format_: Format
     ) -> Imported | Refused | Returned | Superseded | NotTaken:
         started = self._clock.elapsed()
-        (found,) = claiming.copy_all([(claim, seen)], max_bytes=self._limits.max_bytes)
-        copied = self._answered(claim, found)
-        if isinstance(copied, Refusal):
-            return self._refuse(claim, None, copied, started)
-        if not isinstance(copied, Copied):
-            return copied
-        try:
-            return self._examine_and_store(claim, copied, format_, started)
-        except FileRefused as refused:
-            return self._refuse(claim, copied, refused.refusal, started)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="foreknow") as beside:
+            size = seen.size if seen.size <= self._limits.max_bytes else 0  # as it is not read then
+            foreknown = beside.submit(self._store.foreknown, claim.client, size)
+            (found,) = claiming.copy_all([(claim, seen)], max_bytes=self._limits.max_bytes)
+            if isinstance(found, Copied):
+                done = self._examine_and_store(claim, found, foreknown.result, format_, started)
+                if isinstance(done, Imported):
+                    return done
+        copied, answer = (found, done) if isinstance(found, Copied) else (None, self._answered(claim, found))
+        return self._refuse(claim, copied, answer, started) if isinstance(answer, Refusal) else answer
 
-    def _answered(self, claim: Claim, found: Copied | NotCopied) -> Copied | Refusal | Returned | Superseded | NotTaken:
+    def _answered(self, claim: Claim, found: NotCopied) -> Refusal | Returned | Superseded | NotTaken:
         match found:
             case ChangedWhileTakenError():
                 return self._give_back(claim) or Returned(claim=claim)
@@ -313,28 +318,32 @@ class Importer:
                 return self._give_back(claim) or _unreadable(claim)
             case FileRefused():
                 return found.refusal
-            case _:
-                return found
 
     def _refuse(self, claim: Claim, copied: Copied | None, refusal: Refusal, started: float) -> Refused:
         seconds = self._clock.elapsed() - started
         return self._store.refuse(claim, copied, refusal, at=self._clock.now(), seconds=seconds)
 
-    def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
+    def _examine_and_store(
+        self, claim: Claim, copied: Copied, foreknown: Callable[[], Foreknown | None], format_: Format, started: float
+    ) -> Imported | Refusal:
         job = Job(
             claim=claim,
             copied=copied,
+            foreknown=foreknown,
             now=self._clock.now,
             seconds=lambda: self._clock.elapsed() - started,
             write_report=lambda judged: write_report(judged, claim.report),
         )
         source, today = self._source(claim, format_), self._clock.now().date()
         shown = None if self._shows is None else partial(_show, self._shows, claim)
-        with (
-            TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
-            begin_examination(source, today=today, spool_directory=Path(spool), progress=shown) as examination,
-        ):
-            return self._store.import_users(job, examination)
+        try:
+            with (
+                TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
+                begin_examination(source, today=today, spool_directory=Path(spool), progress=shown) as examination,
+            ):
+                return self._store.import_users(job, examination)
+        except FileRefused as refused:
+            return refused.refusal
 
     def _give_back(self, claim: Claim) -> Superseded | None:
         """None where the file is back under its name."""

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from importer.adding import NewUsers
-from importer.engines import load, loaded, make
+from importer.engines import load, loaded_by_key, make
 from importer.format import CLEAR, Format, unique_columns
 from importer.model import Claim, Counts
 from importer.staging import BROUGHT_BY, Staging, changes_table
@@ -82,8 +82,8 @@ class Merge:
         make(connection, self._changes)
         for rows in self._staging.of_users(stored):
             load(connection, self._changes, rows)
-        loaded(connection, self._changes, "id")
-        freeing = self._free_unique_values()
+        loaded_by_key(connection, self._changes, "id")
+        freeing = self._free_unique_values() if self._staging.frees_values(connection) else None
         if freeing is not None:
             connection.execute(freeing)
         updated = connection.execute(self._update()).rowcount

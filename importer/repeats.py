@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, func, literal, select
 
+from importer.ahead import ahead
 from importer.engines import load, loaded, make, not_by_index
 from importer.fetching import fetched
 from importer.uniqueness import Hashes
@@ -20,10 +21,13 @@ from importer.uniqueness import Hashes
 MANY_ROWS = 20_000
 """Files of fewer rows are compared by the database."""
 
+ROW_BYTES = 200
+"""About what a row of some 20 columns takes, by which a file's rows are guessed before it is read."""
+
 _USERS_PER_ROW = 4
 """Where there are more users than that for each row of a file, handing them out costs more than it saves."""
 
-_PAGE_USERS = 100_000
+_SAMPLED_USERS = 300
 _BETWEEN = "\x1e"
 """No value of a file holds this control character."""
 
@@ -32,79 +36,91 @@ class KnownUsers(NamedTuple):
     """The users of a client, as the database knows them now.
 
     Attributes:
-        connection: within a transaction that lasts as long as the answer is used.
+        connection: within a transaction.
         table: where users are.
         client: whose.
         key: the column by which a row finds its user.
+        page_users: how many are handed out at once.
     """
 
     connection: Connection
     table: Table
     client: str
     key: str
+    page_users: int = 100_000
 
-    def identities(self, most: int) -> "_Identities | None":
-        """What the feed last gave for them, None where they are more than `most`."""
-        firsts, seconds = array("Q"), array("I")
-        number = 0
-        for some, identities in self._pages(most):
-            number += some
-            if number > most:
-                return None
-            first, second = _hashes(pl.Series([identities], dtype=pl.String).drop_nulls().str.split(_BETWEEN).explode())
-            firsts.frombytes(first.view(np.uint8).data)
-            seconds.frombytes(second.view(np.uint8).data)
-        return _Identities(np.frombuffer(firsts, np.uint64), np.frombuffer(seconds, np.uint32))
+    def identities(self, rows: int) -> "Identities | None":
+        """What the feed last gave for them, None where the database compares a file of about so many rows faster.
 
-    def _pages(self, most: int) -> Iterator[tuple[int, str | None]]:
-        """How many users, and theirs in one text: to hand out single ones costs more than all the rest.
-
-        Where a third of the table are the client's it is gone through as it lies, in half of the time.
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed.
         """
+        return self._at_most(rows * _USERS_PER_ROW) if rows >= MANY_ROWS else None
+
+    def _at_most(self, most: int) -> "Identities | None":
         users = self.table.c
         last_id = self.connection.execute(select(func.max(users.id))).scalar_one() or 0
-        if last_id > most:
-            return self._by_key()
-        theirs = select(users[self.key]).where(users.client == self.client).order_by(users[self.key])
-        has_third = self.connection.execute(theirs.offset(last_id // 3).limit(1)).first() is not None
-        return self._by_id(last_id) if has_third else self._by_key()
+        is_by_id = last_id <= most and self._are_a_third(last_id)
+        firsts, seconds = array("Q"), array("I")
+        with ahead(self._pages(last_id if is_by_id else None)) as pages:
+            for page in pages:
+                first, second = _hashes(pl.Series([page]).str.split(_BETWEEN).explode())
+                if len(firsts) + len(first) > most:
+                    return None
+                firsts.frombytes(first.view(np.uint8).data)
+                seconds.frombytes(second.view(np.uint8).data)
+        return Identities(np.frombuffer(firsts, np.uint64), np.frombuffer(seconds, np.uint32))
 
-    def _by_id(self, last: int) -> Iterator[tuple[int, str | None]]:
+    def _are_a_third(self, last_id: int) -> bool:
+        """Whether a third of the table are the client's, as a sample of it tells."""
         users = self.table.c
-        query = select(func.count(), func.aggregate_strings(users.feed_hash + users[self.key], _BETWEEN))
-        query = query.where(not_by_index(self.connection, users.client) == self.client)
-        for begin in range(0, last, _PAGE_USERS):
-            page = query.where(users.id > begin, users.id <= begin + _PAGE_USERS)
-            some, identities = self.connection.execute(page).one()
-            yield some, identities
+        sampled = range(1, last_id + 1, max(last_id // _SAMPLED_USERS, 1))
+        theirs = select(func.count()).where(not_by_index(self.connection, users.client) == self.client)
+        return 3 * self.connection.execute(theirs.where(users.id.in_(sampled))).scalar_one() > len(sampled)
 
-    def _by_key(self) -> Iterator[tuple[int, str | None]]:
+    def _pages(self, last_id: int | None) -> Iterator[str]:
+        """Those of many users in one text: to hand out single ones costs more than all the rest.
+
+        Where a large part of the table are the client's it is gone through as it lies, up to an id that is given, in
+        half of the time.
+        """
+        pages = self._by_key() if last_id is None else self._by_id(last_id)
+        return (page for page in pages if page is not None)  # one of other clients' users only
+
+    def _by_id(self, last: int) -> Iterator[str | None]:
+        users = self.table.c
+        query = select(func.aggregate_strings(users.feed_hash + users[self.key], _BETWEEN))
+        query = query.where(not_by_index(self.connection, users.client) == self.client)
+        for begin in range(0, last, self.page_users):
+            page = query.where(users.id > begin, users.id <= begin + self.page_users)
+            yield self.connection.execute(page).scalar_one()
+
+    def _by_key(self) -> Iterator[str | None]:
         key, last = self.table.c[self.key], ""
         while last is not None:
             page = (
                 select(key.label("key"), (self.table.c.feed_hash + key).label("identity"))
                 .where(self.table.c.client == self.client, key > last)
                 .order_by(key)
-                .limit(_PAGE_USERS)
+                .limit(self.page_users)
                 .subquery()
             )
-            query = select(func.count(), func.max(page.c.key), func.aggregate_strings(page.c.identity, _BETWEEN))
-            some, last, identities = self.connection.execute(query).one()
-            yield some, identities
+            query = select(func.max(page.c.key), func.aggregate_strings(page.c.identity, _BETWEEN))
+            last, identities = self.connection.execute(query).one()
+            yield identities
 
 
-def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, rows: int) -> Iterator[pl.DataFrame]:
+def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, known: "Identities | None") -> Iterator[pl.DataFrame]:
     """The rows that do not repeat what the feed last gave for their users.
 
     Args:
         frames: rows with their keys and `feed_hash`.
         users: of the file's client.
-        rows: about how many there are.
+        known: what the feed last gave for them; None where the database is to compare.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
-    known = users.identities(rows * _USERS_PER_ROW) if rows >= MANY_ROWS else None
     for frame in frames:
         found = _asked(users, frame) if known is None else _compared(users, known, frame)
         if found.height:
@@ -113,7 +129,7 @@ def with_news(frames: Iterator[pl.DataFrame], users: KnownUsers, rows: int) -> I
 
 def _asked(users: KnownUsers, frame: pl.DataFrame) -> pl.DataFrame:
     """What the database finds."""
-    connection, table, client, key = users
+    connection, table, client, key = users[:4]
     columns: list[Column[Any]] = [Column("row", Integer), Column(key, Text), Column("feed_hash", Text)]
     given = Table("given", MetaData(), *columns, prefixes=["TEMPORARY"])
     make(connection, given)
@@ -128,12 +144,12 @@ def _asked(users: KnownUsers, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("row").is_in(changed["row"].implode()))
 
 
-def _compared(users: KnownUsers, known: "_Identities", frame: pl.DataFrame) -> pl.DataFrame:
+def _compared(users: KnownUsers, known: "Identities", frame: pl.DataFrame) -> pl.DataFrame:
     """What is found here."""
     return frame.filter(~known.has(frame.select(pl.col("feed_hash") + pl.col(users.key)).to_series()))
 
 
-class _Identities:
+class Identities:
     """What the feed last gave for many users, 12 bytes for each: hashes of 64 and of 32 bits.
 
     Polars' own are good enough while the process lives: by chance both meet those of one of n users n times in 2^96.

@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import Engine, Table, event, select
 
 from importer import claiming
 from importer.anchoring import Folder
@@ -27,11 +28,12 @@ from importer.format_file import load_format, parse_format
 from importer.importing import Clock, Importer
 from importer.model import Claim, Fingerprint, Outcome
 from importer.reading import BLOCK_BYTES, Limits
+from importer.repeats import MANY_ROWS, ROW_BYTES
 from importer.reporting import write_report
 from tests.servers.tools import unavailable
 
 NOW = dt.datetime(2026, 11, 22, 10, 10, 13, tzinfo=dt.UTC)
-LIMITS = Limits(max_bytes=1 << 20, max_expanded_bytes=1 << 20)
+LIMITS = Limits(max_bytes=1 << 24, max_expanded_bytes=1 << 24)
 BUILT_IN = load_format(None)
 PEOPLE = parse_format(
     """
@@ -110,6 +112,29 @@ def report_bytes(text: str | bytes, format_: Format = PEOPLE, **how: Any) -> byt
 def report_rows(report: bytes, separator: str = ",") -> list[list[str]]:
     """The failed-users CSV as another reader of CSV sees it."""
     return list(csv.reader(io.StringIO(report.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True))
+
+
+def large_roster(first_city: str) -> str:
+    """A file of MANY_ROWS users, as large as such files are taken to be; all but the first one live in Laval."""
+    rows = (f"U{number},{'Laval' if number else first_city:{ROW_BYTES}}\n" for number in range(MANY_ROWS))
+    return "uid,city\n" + "".join(rows)
+
+
+@contextmanager
+def asking_for_users(engine: Engine, act: Callable[[], None] = lambda: None) -> Iterator[list[str]]:
+    """The threads on which it is asked meanwhile how many users there are, before these are handed out."""
+    threads: list[str] = []
+
+    def note(*given: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own types
+        if "max(users.id)" in given[2]:
+            threads.append(threading.current_thread().name)
+            act()
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield threads
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def rows_of(engine: Engine, table: Table) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """Databases that this version cannot work with are told apart from outages; what differs between the two kinds."""
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -14,7 +16,7 @@ from sqlalchemy.schema import CreateTable
 
 from importer.claiming import Copied
 from importer.database import UnusableDatabaseError, migrate
-from importer.engines import is_outage, load, load_new, loaded, make, make_engine, take_turns, what_failed
+from importer.engines import is_outage, load, load_new, loaded_by_key, make, make_engine, take_turns, what_failed
 from importer.format_file import parse_format
 from importer.model import Claim
 from importer.storing import Job, Store
@@ -145,8 +147,42 @@ def test_an_empty_text_and_a_null_are_loaded_as_what_they_are(engine: Engine) ->
     with engine.begin() as connection:
         connection.execute(CreateTable(STAGED))
         load(connection, STAGED, pl.DataFrame({"row": range(len(texts)), "order": texts}))
-        loaded(connection, STAGED, "order")
+        loaded_by_key(connection, STAGED, "order")
         assert [*connection.execute(select(STAGED.c.order).order_by(STAGED.c.row)).scalars()] == texts
+
+
+class FaultyRows:
+    """Rows to load, of which some are written before memory runs out."""
+
+    columns = ("row", "order")
+    height = 5
+
+    def __init__(self, written: int) -> None:
+        self._texts = iter([f"{row},a\n" for row in range(written)])
+
+    def iter_slices(self, _: int) -> Iterator["FaultyRows"]:
+        return itertools.repeat(self, self.height)
+
+    def write_csv(self, **_: object) -> str:
+        for each in self._texts:
+            return each
+        raise MemoryError
+
+
+@pytest.mark.parametrize("written", [0, 2])
+def test_a_fault_of_ours_while_rows_are_copied_stays_what_it_is_and_keeps_the_connection(
+    postgresql: PostgresqlServer, written: int
+) -> None:
+    rows: Any = FaultyRows(written)
+    engine = make_engine(postgresql.url(), single=True)
+    with engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        connection.execute(CreateTable(STAGED))
+        with pytest.raises(MemoryError):
+            load(connection, STAGED, rows)
+        connection.rollback()
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() == pid
+    engine.dispose()
 
 
 def test_what_cannot_be_loaded_is_no_outage(plain: Engine) -> None:

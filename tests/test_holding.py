@@ -14,7 +14,8 @@ from importer.engines import is_outage, make_engine
 from importer.holding import HeldElsewhereError, Holder
 from importer.importing import Importer
 from importer.model import Imported, Outcome, Refused
-from tests.importing import LIMITS, PEOPLE, Site, clock, make_site
+from importer.repeats import MANY_ROWS
+from tests.importing import LIMITS, PEOPLE, Site, asking_for_users, clock, large_roster, make_site
 from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.proxy import proxy
 from tests.servers.tools import wait_until
@@ -66,6 +67,17 @@ def node(site: Site) -> Iterator[Callable[..., Node]]:
             return made
 
         yield start
+
+
+def test_the_one_connection_hands_out_users_while_a_roster_is_copied(site: Site, node: Callable[..., Node]) -> None:
+    one = node("abc")
+    site.drop("people.csv", large_roster("Hull"))
+    one.work(site, "people.csv")
+    site.drop("people.csv", large_roster("Ottawa"))
+    with asking_for_users(one.engine) as threads:
+        one.work(site, "people.csv")
+    assert threads == ["foreknow_0"]
+    assert [(entry["inserted"], entry["updated"]) for entry in site.ledger()] == [(MANY_ROWS, 0), (0, 1)]
 
 
 def ask(engine: Engine, question: str) -> list[object]:

@@ -30,8 +30,19 @@ from importer.model import (
 )
 from importer.reading import Limits
 from importer.reasons import refusal
+from importer.repeats import MANY_ROWS
 from importer.storing import Store
-from tests.importing import LIMITS, NOW, Site, by_name, clock, make_site, report_rows
+from tests.importing import (
+    LIMITS,
+    NOW,
+    Site,
+    asking_for_users,
+    by_name,
+    clock,
+    large_roster,
+    make_site,
+    report_rows,
+)
 
 STAMP = "20261122T101013Z"
 
@@ -85,6 +96,42 @@ def test_the_same_bytes_dropped_again_are_imported_again(site: Site) -> None:
         site.take("people.csv", tokens=token)
     assert [(entry["same_as"], entry["unchanged"]) for entry in site.ledger()] == [(None, 0), (f"{STAMP}-a1", 1)]
     assert list(site.archived()) == [f"people.{STAMP}.1.csv", f"people.{STAMP}.csv"]
+
+
+def test_the_users_are_asked_for_while_a_roster_is_copied_and_only_its_news_is_written(site: Site) -> None:
+    site.drop("people.csv", large_roster("Hull"))
+    site.take("people.csv", tokens="a")
+    site.drop("people.csv", large_roster("Ottawa"))
+    with asking_for_users(site.engine) as threads:
+        site.take("people.csv", tokens="b")
+    assert threads == ["foreknow_0"]
+    counted = [(entry["inserted"], entry["updated"], entry["unchanged"]) for entry in site.ledger()]
+    assert counted == [(MANY_ROWS, 0, 0), (0, 1, MANY_ROWS - 1)]
+    assert site.users()["U0"]["city"] == "Ottawa"
+
+
+def test_a_database_that_fails_while_a_file_is_copied_costs_no_attempt(site: Site) -> None:
+    def fail() -> None:
+        statement, cause = "SELECT", ConnectionError("gone")
+        raise OperationalError(statement, None, cause)
+
+    site.drop("people.csv", large_roster("Hull"))
+    with asking_for_users(site.engine, fail), pytest.raises(OperationalError, match="gone"):
+        site.take("people.csv")
+    assert site.ledger() == []
+    (claim,) = site.claims()
+    assert claiming.count_attempt(claim) == 1
+    imported, _ = site.importer().recover("acme", site.folder)
+    assert isinstance(imported, Imported)
+
+
+def test_the_users_are_not_asked_for_where_a_file_is_too_large(site: Site) -> None:
+    site.drop("people.csv", large_roster("Hull"))
+    importer = Importer(site.engine, site.format, Limits(max_bytes=100, max_expanded_bytes=100), clock())
+    with asking_for_users(site.engine) as threads:
+        refused, _ = importer.import_files("acme", site.folder, [site.seen("people.csv")])
+    assert isinstance(refused, Refused)
+    assert threads == []
 
 
 def test_a_name_that_is_not_utf_8_is_imported(site: Site) -> None:

@@ -2,12 +2,15 @@
 
 import datetime as dt
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -37,7 +40,8 @@ from importer.ledger import Entry, earlier_claims, entry_values, write_entry
 from importer.model import Audience, Claim, Counts, Imported, Notice, NoticeKind
 from importer.reading import BLOCK_BYTES
 from importer.reasons import refusal
-from importer.repeats import MANY_ROWS
+from importer.repeats import MANY_ROWS, ROW_BYTES
+from importer.staging import Foreknown, known_users
 from importer.storing import Job, Store
 from notifier import outbox
 from tests.importing import NOW, PEOPLE, messages, opened, rows_of
@@ -71,12 +75,14 @@ class Database:
         at: dt.datetime = NOW,
         write_report: Callable[[Examination], None] = lambda _: None,
         claim: Claim | None = None,
+        foreknown: Foreknown | None = None,
         block_bytes: int = BLOCK_BYTES,
     ) -> Imported:
         """Import a file of that text; `failures` are its failed rows then."""
         job = Job(
             claim=claim or self.claim(client),
             copied=Copied(size=len(text), sha256=f"{hash(text):x}"),
+            foreknown=lambda: foreknown,
             now=lambda: at,
             seconds=lambda: 1.5,
             write_report=write_report,
@@ -520,6 +526,99 @@ def test_many_rows_meet_the_users_of_their_own_client_only(tmp_path: Path, engin
     assert merged(db.load(roster(MANY_ROWS)).counts) == (MANY_ROWS - known, 0, known)
 
 
+ASKS_FOR_USERS = re.compile("group_concat|string_agg")
+
+
+@contextmanager
+def asked_for_users(engine: Engine) -> Iterator[list[str]]:
+    """The statements by which many users are handed out meanwhile."""
+    found: list[str] = []
+
+    def note(*given: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own types
+        found.extend([given[2]] if ASKS_FOR_USERS.search(given[2]) else [])
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def test_what_was_known_before_a_roster_was_read_is_not_asked_again(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    db.load(roster(MANY_ROWS))
+    known = db.store.foreknown("acme", MANY_ROWS * ROW_BYTES)
+    with asked_for_users(engine) as asked:
+        done = db.load(roster(MANY_ROWS + 1, of={3: "Ottawa"}), foreknown=known)
+    assert (merged(done.counts), asked) == ((1, 1, MANY_ROWS - 1), [])
+    assert db.users("city")["U3"] == ("Ottawa",)
+
+
+def test_what_another_importer_stores_after_that_is_asked_for(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    db.load(roster(MANY_ROWS))
+    known = db.store.foreknown("acme", MANY_ROWS * ROW_BYTES)
+    db.load("uid,city\nU3,Ottawa\n")
+    with asked_for_users(engine) as asked:
+        done = db.load(roster(MANY_ROWS), foreknown=known)
+    assert (merged(done.counts), len(asked)) == ((0, 1, MANY_ROWS - 1), 1)
+    assert db.users("city")["U3"] == ("Hull",)
+
+
+def test_what_another_importer_stores_right_after_the_answer_is_asked_for(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    db.load(roster(MANY_ROWS))
+    is_free = True
+
+    def be_faster(*given: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own types
+        nonlocal is_free
+        if is_free and ASKS_FOR_USERS.search(given[2]):
+            is_free = False
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(db.load, "uid,city\nU3,Ottawa\n").result(30)
+
+    event.listen(engine, "after_cursor_execute", be_faster)
+    known = db.store.foreknown("acme", MANY_ROWS * ROW_BYTES)
+    assert merged(db.load(roster(MANY_ROWS), foreknown=known).counts) == (0, 1, MANY_ROWS - 1)
+    assert db.users("city")["U3"] == ("Hull",)
+
+
+def test_pages_without_a_user_of_the_client_are_not_the_last(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    for number, client in enumerate(["acme", "other", "acme"]):
+        rows = roster(50).replace("U", f"U{number}")
+        db.load(rows, client=client)
+    with engine.connect() as connection:
+        users = known_users(connection, user_table(PEOPLE), PEOPLE, "acme")._replace(page_users=10)
+        known = users.identities(MANY_ROWS)
+    stored = rows_of(engine, user_table(PEOPLE))
+    assert known is not None
+    found = known.has(pl.Series([row["feed_hash"] + row["uid"] for row in stored])).to_list()
+    assert (found, len(found)) == ([row["client"] == "acme" for row in stored], 150)
+
+
+def test_a_file_that_has_more_rows_than_its_size_told_is_compared_as_well(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    db.load(roster(6 * MANY_ROWS))
+    known = db.store.foreknown("acme", MANY_ROWS * ROW_BYTES)
+    with asked_for_users(engine) as asked:
+        done = db.load(roster(6 * MANY_ROWS, of={3: "Ottawa"}), foreknown=known)
+    assert (merged(done.counts), bool(asked)) == ((0, 1, 6 * MANY_ROWS - 1), True)
+
+
+def test_nothing_is_asked_before_a_small_file_is_read_nor_where_all_rows_are_written(
+    tmp_path: Path, engine: Engine
+) -> None:
+    small = MANY_ROWS * ROW_BYTES - 1
+    db, writing = Database(tmp_path, engine), Database(tmp_path, engine, skips_unchanged=False)
+    db.load("uid\nU1\n")
+    with asked_for_users(engine) as asked:
+        assert (db.store.foreknown("acme", small), writing.store.foreknown("acme", small + 1)) == (None, None)
+        assert asked == []
+        assert db.store.foreknown("acme", small + 1)
+    assert len(asked) == 1
+
+
 def test_every_row_of_a_large_file_may_be_a_change(tmp_path: Path, engine: Engine) -> None:
     db = Database(tmp_path, engine)
     many = 2 * MANY_ROWS
@@ -867,6 +966,15 @@ def test_every_text_comes_back_as_it_was(db: Database) -> None:
     db.load("uid,city\n" + rows)
     assert db.failures == {}
     assert db.users("city") == {f"U{number}": (text.strip() or None,) for number, text in enumerate(texts)}
+
+
+def test_the_planner_knows_of_the_users_that_a_large_file_brings(tmp_path: Path, postgresql: PostgresqlServer) -> None:
+    engine = make_engine(postgresql.url())
+    Database(tmp_path, engine).load(roster(MANY_ROWS))
+    with engine.connect() as connection:
+        known = connection.execute(text("SELECT attname FROM pg_stats WHERE tablename = 'users'")).scalars()
+        assert {*known} >= {"id", "client", "uid", "email_key", "user_name"}
+    engine.dispose()
 
 
 def test_an_import_that_loses_its_connection_is_an_outage_and_can_be_done_again(

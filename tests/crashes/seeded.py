@@ -1,6 +1,6 @@
 """Houses with a bug each, which the enumeration of crashes, the power losses or the state machine must find."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from importer.engines import make_engine
 from importer.format import Format
 from importer.importing import Clock, Importer
 from importer.ledger import Entry
-from importer.model import Archived, Claim, Imported, Outcome, Unarchived
+from importer.model import Archived, Claim, Imported, Outcome, Refusal, Unarchived
 from importer.reading import Limits
+from importer.staging import Foreknown
 from importer.storing import Store
 from notifier.messages import Message
 from notifier.smtp import Transport
@@ -91,11 +92,13 @@ class _ChecksNoUniqueness(Importer):
 
 
 class _CopiesWithoutFsync(Importer):
-    def _examine_and_store(self, claim: Claim, copied: Copied, format_: Format, started: float) -> Imported:
+    def _examine_and_store(
+        self, claim: Claim, copied: Copied, foreknown: Callable[[], Foreknown | None], format_: Format, started: float
+    ) -> Imported | Refusal:
         content = claim.copy.read_bytes()
         claim.copy.unlink()
         claim.copy.write_bytes(content)
-        return super()._examine_and_store(claim, copied, format_, started)
+        return super()._examine_and_store(claim, copied, foreknown, format_, started)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
