@@ -143,6 +143,7 @@ def _store_round(
     engine = make_engine(for_bound)
     migrate(engine, load_format(None))
     engine.dispose()
+    os.sync()  # here and below: no run waits for what the one before it has written
     done = _run(bound(for_bound, files[0]))
     if done.code:
         message = f"the bound failed: {done.last_words}"
@@ -150,6 +151,7 @@ def _store_round(
     yield "bound", done
     for what, file in zip(("first", "again"), files, strict=True):
         result = place / "result.json"
+        os.sync()
         done = _run([sys.executable, "-m", "tests.bench.storing", ours, place, file, result])
         if done.code:
             message = f"the import failed: {done.last_words}"
