@@ -52,14 +52,17 @@ class Conflicts:
             if name != self._format.key and compared in self._staging.columns:
                 yield name, compared
 
-    def _query(self, takers: Table, compared: str) -> Select[Any]:
-        """The rows whose value another user has; `giver` is the row that gives that user another value, or null."""
+    def _query(self, asking: Table, compared: str) -> Select[Any]:
+        """Of some staged rows those whose value another user has.
+
+        `giver` is the row that gives that user another value, or null.
+        """
         users, giver, key = self._users, self._staging.table.alias("giver"), self._key
         return (
-            select(takers.c.row, giver.c.row.label("giver"))
-            .join(users, and_(users.c.client == self._client, users.c[compared] == takers.c[compared]))
+            select(asking.c.row, giver.c.row.label("giver"))
+            .join(users, and_(users.c.client == self._client, users.c[compared] == asking.c[compared]))
             .outerjoin(giver, and_(giver.c[key] == users.c[key], giver.c[compared].is_not(None)))
-            .where(takers.c[compared] != CLEAR, users.c[key] != takers.c[key])
+            .where(asking.c[compared] != CLEAR, users.c[key] != asking.c[key])
         )
 
     def _late(self, name: str, rows: pl.DataFrame) -> Late:

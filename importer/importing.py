@@ -300,13 +300,16 @@ class Importer:
     ) -> Imported | Refused | Returned | Superseded | NotTaken:
         started = self._clock.elapsed()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="foreknow") as beside:
-            size = seen.size if seen.size <= self._limits.max_bytes else 0  # as it is not read then
+            # Nothing is asked for a file that will not be read, or whose size does not tell how many rows it has.
+            is_telling = seen.size <= self._limits.max_bytes and not claim.name.lower().endswith(".gz")
+            size = seen.size if is_telling else 0
             foreknown = beside.submit(self._store.foreknown, claim.client, size)
             (found,) = claiming.copy_all([(claim, seen)], max_bytes=self._limits.max_bytes)
             if isinstance(found, Copied):
                 done = self._examine_and_store(claim, found, foreknown.result, format_, started)
                 if isinstance(done, Imported):
                     return done
+        # The question has been answered by now, so that the database is free.
         copied, answer = (found, done) if isinstance(found, Copied) else (None, self._answered(claim, found))
         return self._refuse(claim, copied, answer, started) if isinstance(answer, Refusal) else answer
 

@@ -85,7 +85,7 @@ class KnownUsers(NamedTuple):
         half of the time.
         """
         pages = self._by_key() if last_id is None else self._by_id(last_id)
-        return (page for page in pages if page is not None)  # one of other clients' users only
+        return (page for page in pages if page is not None)  # which has none of theirs
 
     def _by_id(self, last: int) -> Iterator[str | None]:
         users = self.table.c

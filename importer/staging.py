@@ -82,9 +82,16 @@ class Accepted(Protocol):
 
 
 class Foreknown(NamedTuple):
-    """What `KnownUsers.identities` told before the file was read, and how many files the client had before that."""
+    """What `KnownUsers.identities` told before the file was read.
+
+    Attributes:
+        imports: how many files the client had before that.
+        rows: for how many it was asked.
+        identities: the answer.
+    """
 
     imports: int
+    rows: int
     identities: Identities | None
 
 
@@ -117,7 +124,7 @@ class Staging:
         self._skips_unchanged = skips_unchanged
         self._chosen: Spool | None = None
         self._fallen = pl.Series("row", [], pl.Int64)
-        self._staged = pl.Series("row", [], pl.Int64)
+        self._staged = self._fallen
         self._found: pl.DataFrame | None = None
         self._imports_seen = 0
 
@@ -125,9 +132,9 @@ class Staging:
         """Stage the rows without the client's lock, which `fill` looks after."""
         with staging(connection):
             self._imports_seen = imported_files(connection, self._client)  # first, or an import might be half seen
-            is_current = foreknown is not None and foreknown.imports == self._imports_seen
-            known = foreknown.identities if foreknown is not None and is_current else None
-            self._fill(connection, known or self._identities(connection))
+            known = foreknown if foreknown is not None and foreknown.imports == self._imports_seen else None
+            is_answered = known is not None and (known.identities or known.rows >= self._rows.expected)
+            self._fill(connection, known.identities if known and is_answered else self._identities(connection))
 
     def fill(self, connection: Connection) -> None:
         """Stage the rows under the client's lock: the first time, or again.
@@ -199,13 +206,17 @@ class Staging:
         return found.select("row", "id").filter(~pl.col("row").is_in(self._fallen.implode()))
 
     def takers(self, connection: Connection) -> Table | None:
-        """The staged rows that bring a unique value which their users do not have, in a table like `table`.
+        """The staged rows that bring or clear a unique value, in `table` or in one like it; None where there are none.
 
-        They are few, as most changes are of other columns; None where there are none. Rows whose users are not there
-        are among them. To be asked under the client's lock.
+        Those of users who are there are few, as most changes are of other columns; those of new users are among them.
+        To be asked under the client's lock.
         """
+        if self._staged.is_empty() or self._unique == [self.compared]:
+            return None
         found = self._compared_with_users(connection)
         others = found.filter(~pl.col("takes"))["row"]
+        if others.is_empty():
+            return self.table
         rows = np.setdiff1d(self._staged, pl.concat([others, self._fallen]))
         if not rows.size:
             return None

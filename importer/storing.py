@@ -184,9 +184,9 @@ class Store:
             connection.execute(update(imports).where(imports.c.claim_id == claim.id).values(names))
 
     def foreknown(self, client: str, size: int) -> Foreknown | None:
-        """What is known of a client's users, for a file of so many bytes; None where it is not worth the question.
+        """What is known of a client's users, for a file of so many bytes; None where that is better asked later.
 
-        Asked while a file is copied, which leaves a processor free, it costs hardly any time.
+        To be asked while a file is copied, which leaves a processor free.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database failed.
@@ -197,7 +197,7 @@ class Store:
         with reading_engine(self._engine).begin() as connection:
             seen = imported_files(connection, client)  # first, or an import might be half seen
             users = known_users(connection, self._users, self._format, client)
-            return Foreknown(seen, users.identities(rows))
+            return Foreknown(seen, rows, users.identities(rows))
 
     def import_users(self, job: Job, examination: Examination) -> Imported:
         """Merge the accepted rows, with the ledger's entry and the notices, in one transaction.

@@ -122,7 +122,7 @@ def large_roster(first_city: str) -> str:
 
 @contextmanager
 def asking_for_users(engine: Engine, act: Callable[[], None] = lambda: None) -> Iterator[list[str]]:
-    """The threads on which it is asked meanwhile how many users there are, before these are handed out."""
+    """The threads on which it is asked meanwhile for the last user's id, before users are handed out."""
     threads: list[str] = []
 
     def note(*given: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own types

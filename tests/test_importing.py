@@ -1,5 +1,6 @@
 """A whole import, what ends it early, and its recovery from every state that a crash can leave."""
 
+import gzip
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -123,6 +124,14 @@ def test_a_database_that_fails_while_a_file_is_copied_costs_no_attempt(site: Sit
     assert claiming.count_attempt(claim) == 1
     imported, _ = site.importer().recover("acme", site.folder)
     assert isinstance(imported, Imported)
+
+
+def test_the_users_are_asked_for_later_where_a_file_is_compressed(site: Site) -> None:
+    site.drop("people.csv.gz", gzip.compress(large_roster("Hull").encode(), 0))
+    with asking_for_users(site.engine) as threads:
+        imported, _ = site.take("people.csv.gz")
+    assert isinstance(imported, Imported)
+    assert "foreknow_0" not in threads
 
 
 def test_the_users_are_not_asked_for_where_a_file_is_too_large(site: Site) -> None:

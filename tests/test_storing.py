@@ -606,6 +606,16 @@ def test_a_file_that_has_more_rows_than_its_size_told_is_compared_as_well(tmp_pa
     assert (merged(done.counts), bool(asked)) == ((0, 1, 6 * MANY_ROWS - 1), True)
 
 
+def test_that_there_are_too_many_users_is_not_found_out_twice(tmp_path: Path, engine: Engine) -> None:
+    db = Database(tmp_path, engine)
+    for letter in "UVWXY":
+        db.load(roster(MANY_ROWS).replace("U", letter))
+    known = db.store.foreknown("acme", MANY_ROWS * ROW_BYTES)
+    with asked_for_users(engine) as asked:
+        done = db.load(roster(MANY_ROWS, of={3: "Ottawa"}), foreknown=known)
+    assert (merged(done.counts), asked) == ((0, 1, MANY_ROWS - 1), [])
+
+
 def test_nothing_is_asked_before_a_small_file_is_read_nor_where_all_rows_are_written(
     tmp_path: Path, engine: Engine
 ) -> None:
