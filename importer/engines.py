@@ -52,7 +52,7 @@ BUSY_SECONDS = 60
 """How long a writer waits for another one; leases of mails outlast it."""
 
 _CONNECT_SECONDS = 10
-_CACHE_KB = 64 << 10
+_CACHE_KB = 48 << 10
 """Of SQLite's pages, as far as they are needed: an import touches the indexes of all users again and again."""
 _COPIED_ROWS = 20_000
 _WRITTEN_ROWS = 2_000
