@@ -55,6 +55,7 @@ from importer.reporting import write_report
 from importer.staging import Foreknown
 from importer.storing import Job, Member, Store, Work
 from importer.together import read_together
+from importer.transcoding import has_compressed_name
 
 MAX_ATTEMPTS = 3
 """A file whose import ends the process this often is set aside."""
@@ -301,7 +302,7 @@ class Importer:
         started = self._clock.elapsed()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="foreknow") as beside:
             # Nothing is asked for a file that will not be read, or whose size does not tell how many rows it has.
-            is_telling = seen.size <= self._limits.max_bytes and not claim.name.lower().endswith(".gz")
+            is_telling = seen.size <= self._limits.max_bytes and not has_compressed_name(claim.name)
             size = seen.size if is_telling else 0
             foreknown = beside.submit(self._store.foreknown, claim.client, size)
             (found,) = claiming.copy_all([(claim, seen)], max_bytes=self._limits.max_bytes)

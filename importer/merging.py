@@ -28,9 +28,9 @@ from sqlalchemy import (
 
 from importer.adding import NewUsers
 from importer.engines import load, loaded_by_key, make
-from importer.format import CLEAR, Format, unique_columns
+from importer.format import Format
 from importer.model import Claim, Counts
-from importer.staging import BROUGHT_BY, Staging, changes_table
+from importer.staging import BROUGHT_BY, Staging, changes_table, cleared, differs
 
 
 class Merge:
@@ -83,9 +83,8 @@ class Merge:
         for rows in self._staging.of_users(stored):
             load(connection, self._changes, rows)
         loaded_by_key(connection, self._changes, "id")
-        freeing = self._free_unique_values() if self._staging.frees_values(connection) else None
-        if freeing is not None:
-            connection.execute(freeing)
+        if self._staging.frees_values(connection):
+            connection.execute(self._free_unique_values())
         updated = connection.execute(self._update()).rowcount
         if updated < stored.height:
             connection.execute(self._note_hashes())
@@ -97,17 +96,13 @@ class Merge:
             raise ArithmeticError(message)
         return of_each
 
-    def _free_unique_values(self) -> Update | None:
+    def _free_unique_values(self) -> Update:
         """Let go of unique values that a user is about to change, so that another row may take them over.
 
         The user is marked as changed here already: where the value is cleared, nothing differs afterwards.
         """
-        key = self._staging.compared
-        unique = [name for name in unique_columns(self._format).values() if name != key and name in self._columns]
-        if not unique:
-            return None
         users = self._users.c
-        changed = {name: and_(users[name].is_not(None), self._differs(name)) for name in unique}
+        changed = {name: and_(users[name].is_not(None), self._differs(name)) for name in self._staging.unique}
         values = {name: case((is_changed, null()), else_=users[name]) for name, is_changed in changed.items()}
         return update(self._users).where(self._same_user, or_(*changed.values())).values({**values, **self._mark})
 
@@ -140,16 +135,11 @@ class Merge:
         return new.added
 
     def _differs(self, name: str) -> ColumnElement[bool]:
-        given = self._changes.c[name]
-        return and_(given.is_not(None), self._cleared(name).is_distinct_from(self._users.c[name]))
+        return differs(self._changes.c[name], self._users.c[name], self._format.defaults.get(name))
 
     def _merged(self, name: str) -> ColumnElement[Any]:
-        return case((self._changes.c[name].is_(None), self._users.c[name]), else_=self._cleared(name))
-
-    def _cleared(self, name: str) -> ColumnElement[Any]:
-        given = func.nullif(self._changes.c[name], CLEAR)
-        default = self._format.defaults.get(name)
-        return given if default is None else func.coalesce(given, default)
+        given, default = self._changes.c[name], self._format.defaults.get(name)
+        return case((given.is_(None), self._users.c[name]), else_=cleared(given, default))
 
 
 def _completed(counts: Counts, inserted: int, updated: int) -> Counts:

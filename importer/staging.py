@@ -104,6 +104,8 @@ class Staging:
 
     Attributes:
         columns: what the rows hold, comparison keys included.
+        compared: the one by which a row finds its user.
+        unique: the others of them of which no two users share a value.
         skipped: how many rows were left out because they repeat what the feed last gave.
         is_empty: whether nothing is staged, as the client has no users.
     """
@@ -116,7 +118,8 @@ class Staging:
         self.skipped = 0
         self.is_empty = True
         self.is_of_several = BROUGHT_BY in names
-        self._unique = [*dict.fromkeys(name for name in unique_columns(format_).values() if name in self.columns)]
+        unique = dict.fromkeys(name for name in unique_columns(format_).values() if name in self.columns)
+        self.unique = [name for name in unique if name != self.compared]
         self.table = _table("staged", self._unique_columns())
         self._format = format_
         self._users = users
@@ -186,7 +189,7 @@ class Staging:
         return connection.execute(delete(self.table).where(self.table.c.row.in_(select(fallen.c.row)))).rowcount
 
     def _unique_columns(self) -> list[Column[Any]]:
-        return [_row_column(), *(Column(name, Text) for name in self._unique)]
+        return [_row_column(), *(Column(name, Text) for name in (self.compared, *self.unique))]
 
     def _apart(self, connection: Connection, name: str, rows: pl.Series) -> Table:
         """Rows of the file in a temporary table."""
@@ -211,7 +214,7 @@ class Staging:
         Those of users who are there are few, as most changes are of other columns; those of new users are among them.
         To be asked under the client's lock.
         """
-        if self._staged.is_empty() or self._unique == [self.compared]:
+        if self._staged.is_empty() or not self.unique:
             return None
         found = self._compared_with_users(connection)
         others = found.filter(~pl.col("takes"))["row"]
@@ -239,8 +242,7 @@ class Staging:
         if self._found is None:
             users, staged = self._users.c, self.table.c
             same = and_(users.client == self._client, users[self.compared] == staged[self.compared])
-            differ = [_differs(staged[name], users[name]) for name in self._unique if name != self.compared]
-            takes = or_(false(), *differ)
+            takes = or_(false(), *(differs(staged[name], users[name]) for name in self.unique))
             query = select(staged.row, users.id, case((takes, 1), else_=0).label("takes")).join(self._users, same)
             self._found = fetched(connection, query).with_columns(pl.col("takes").cast(pl.Boolean))
         return self._found
@@ -298,8 +300,15 @@ def _gathered(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield pl.concat(waiting)
 
 
-def _differs(given: ColumnElement[str], stored: ColumnElement[str]) -> ColumnElement[bool]:
-    return and_(given.is_not(None), func.nullif(given, CLEAR).is_distinct_from(stored))
+def differs(given: ColumnElement[Any], stored: ColumnElement[Any], default: str | None = None) -> ColumnElement[bool]:
+    """Whether a row says something else of its user than what is stored; a null says nothing."""
+    return and_(given.is_not(None), cleared(given, default).is_distinct_from(stored))
+
+
+def cleared(given: ColumnElement[Any], default: str | None) -> ColumnElement[Any]:
+    """What is stored of a value: CLEAR empties, or brings the column's default back."""
+    value = func.nullif(given, CLEAR)
+    return value if default is None else func.coalesce(value, default)
 
 
 def known_users(connection: Connection, users: Table, format_: Format, client: str) -> KnownUsers:

@@ -40,13 +40,18 @@ def shown_size(size: int) -> str:
     return f"{size / 1_048_576:,.1f} MB" if size > 1_048_576 else f"{size:,} bytes"
 
 
+def has_compressed_name(name: str) -> bool:
+    """Whether a file of that name may be gzipped; its first bytes tell whether it is."""
+    return name.lower().endswith(".gz")
+
+
 class Source:
     """The bytes of an open file, decompressed if its name and its first bytes say gzip."""
 
     def __init__(self, file: BinaryIO, *, name: str, max_expanded_bytes: int) -> None:
         self._file = file
         self._limit = max_expanded_bytes
-        self.is_compressed = name.lower().endswith(".gz") and file.read(2) == GZIP_MAGIC
+        self.is_compressed = has_compressed_name(name) and file.read(2) == GZIP_MAGIC
 
     @property
     def position(self) -> int:
