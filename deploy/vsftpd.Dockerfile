@@ -12,7 +12,10 @@ RUN apt-get update \
     && install -d --mode=0755 /srv/userdrop /var/log/ftp /run/vsftpd/empty \
     && install -d --owner=2120 --group=userdrop-ftp --mode=3770 /srv/userdrop/upload
 COPY deploy/vsftpd.conf /etc/vsftpd.conf
+COPY deploy/vsftpd-openssl.cnf /etc/vsftpd-openssl.cnf
 COPY deploy/vsftpd-start /usr/local/bin/vsftpd-start
+# See that file: TLS 1.3 cuts off healthy uploads.
+ENV OPENSSL_CONF=/etc/vsftpd-openssl.cnf
 VOLUME ["/srv/userdrop/upload", "/var/log/ftp"]
 EXPOSE 21 40000-40100
 HEALTHCHECK --interval=1m --timeout=5s CMD ["bash", "-c", "</dev/tcp/127.0.0.1/21"]

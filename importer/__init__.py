@@ -1,1 +1,1 @@
-"""From a settled upload to users, a ledger row and an archived file."""
+"""The importer: it makes of a complete upload users, a row in the ledger and an archived file."""

@@ -1,35 +1,40 @@
-"""The order of the work: claim, copy, examine, store, archive. Steps 3 to 6 of the protocol, and their recovery.
+"""The order of the work: claim, copy, judge, store, archive. Steps 3 to 6 of the protocol, and their recovery.
 
-Files that are handed over together go through each step together. Recovery takes them one by one: what ends the
-process in a group costs none of its files an attempt, and the one that did it is found alone.
+`Conductor` says in which order the steps of a file are taken, and in which transaction; `Importer` claims the files and
+says which of them take the steps when. Files that are handed over together go through each step together, see
+`importer.grouping`; how a judged file becomes users is the same for both, see `importer.one_file`. Recovery takes files
+one by one: what ends the process in a group costs none of its files an attempt, and the one that did it is found alone.
 
 A crash at any point leaves the file either under its own name, or in its claim's directory, or in bak; what the
-ledger says of the claim tells `recover` how to go on.
+ledger says of the claim tells `Importer.recover` how to go on.
 """
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine
 
-from importer import claiming
-from importer.anchoring import Folder
-from importer.archiving import ForBak, put_all_into_bak
-from importer.claiming import ChangedWhileTakenError, Copied, NotCopied, UnreadableError
-from importer.database import migrate
-from importer.engines import is_outage
-from importer.examining import Examination, Source, begin_examination, examine
-from importer.format import Format
-from importer.ledger import Entry
+from importer import closing
+from importer.clock import Clock
+from importer.database.engines import reading_engine, staging
+from importer.database.lookups import known_format
+from importer.database.tables import migrate, user_table
+from importer.files import claiming
+from importer.files.anchoring import Folder
+from importer.files.attempts import MAX_ATTEMPTS
+from importer.files.claiming import ChangedWhileTakenError, Copied, UnreadableError
+from importer.foreknowing import foreknowing
+from importer.formats.columns import Format
+from importer.grouping import Group, judge_group
+from importer.judging.examining import JudgedBlock, Judging, begin_judging
+from importer.judging.judge import Source
+from importer.judging.judged import Judged
+from importer.judging.reporting import write_report
 from importer.model import (
-    Archived,
     Claim,
     FileRefused,
     Fingerprint,
@@ -41,48 +46,221 @@ from importer.model import (
     Outcome,
     Progress,
     Purged,
-    Quarantined,
     Refusal,
     Refused,
+    Remark,
     Retention,
     Returned,
     Superseded,
-    Unarchived,
+    Suspected,
+    claim_id,
 )
-from importer.purging import purge
-from importer.reading import Limits
-from importer.reporting import write_report
-from importer.staging import Foreknown
-from importer.storing import Job, Member, Store, Work
-from importer.together import read_together
-from importer.transcoding import has_compressed_name
-
-MAX_ATTEMPTS = 3
-"""A file whose import ends the process this often is set aside."""
+from importer.one_file import store_judged
+from importer.prefetch import ahead
+from importer.reading.user_file import Limits
+from importer.removing.purging import purge
+from importer.room import attempting, has_room, leaving_room, refuse_beyond_room
+from importer.storing.adding import NewUsers
+from importer.storing.hashing import with_hashes
+from importer.storing.ledger import unarchived
+from importer.storing.recording import Merged, look_up_entry, merged, record_imports, record_notice, record_replaced
+from importer.storing.staging import Foreknown, Staging, has_users
+from importer.storing.store import Store
+from importer.storing.turns import client_turn, take_client_turn
+from importer.words.reasons import refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """What the importer is told of time and chance; the real one is made by the process that runs it.
+class Conductor:
+    """The conductor of an import, who leads claimed files through its steps.
 
     Attributes:
-        now: the time of day, aware, UTC.
-        elapsed: seconds that only ever grow.
-        pause: waits long enough for a writer of a file just claimed to show itself (the protocol says 1 s).
-        token: text that nobody else has.
+        engine: the database, already migrated.
+        store: where users are stored, and how.
+        format: the format of `store`, its lookups extended by the site's tables.
+        limits: the bounds of a file; one that exceeds them is refused.
+        clock: the source of time and chance.
+        language: the language in which reasons are told.
+        shows: is told, block by block, how far a file that is imported alone has come.
     """
 
-    now: Callable[[], dt.datetime]
-    elapsed: Callable[[], float]
-    pause: Callable[[], None]
-    token: Callable[[], str]
+    engine: Engine
+    store: Store
+    format: Format
+    limits: Limits
+    clock: Clock
+    language: str = "en"
+    shows: Callable[[InHand], None] | None = None
+
+    def import_file(self, claim: Claim, seen: Fingerprint) -> Iterator[Outcome]:
+        """Import a file: copied → judged and stored, or refused, or given back → put into bak.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed; what is not committed is recovered later.
+            OSError: the disk failed; what is not committed is recovered later.
+        """
+        started = self.clock.elapsed()
+        copied: Copied | None = None
+        done: Imported | Refused | Returned | Superseded | NotTaken
+        try:
+            with foreknowing(claim, seen, self.engine, self.store, self.limits) as foreknown:
+                copied = claiming.copy(claim, seen=seen, max_bytes=self.limits.max_bytes)
+                with self._judging(claim) as judging:
+                    done = self.store_file(claim, copied, judging, started, foreknown())
+        except FileRefused as refused:
+            done = self.refuse(claim, copied, refused.refusal, started)
+        except (ChangedWhileTakenError, UnreadableError) as why:
+            done = closing.give_back(claim, why, self.engine, at=self.clock.now())
+        yield done
+        yield from closing.archive_recorded(claim, self.engine, self.clock)
+
+    def store_file(
+        self,
+        claim: Claim,
+        copied: Copied,
+        judging: Judging,
+        started: float,
+        foreknown: Foreknown | None = None,
+    ) -> Imported:
+        """Judge a copy and store its users in one transaction: staged → conflicts → report → merged → look_up_entry.
+
+        Raises:
+            FileRefused: the file as a whole cannot be imported; nothing was committed.
+            sqlalchemy.exc.SQLAlchemyError: nothing was committed, unless the commit itself failed: ask the ledger.
+            OSError: the report could not be written; nothing was committed.
+        """
+        with self.engine.connect() as connection:
+            with staging(connection):
+                is_first = not has_users(connection, self.store, claim.client)
+            first = self._store_first(connection, claim, copied, judging, started) if is_first else None
+            if first is not None:
+                return first
+            rows = Staging(self.store, judging, claim.client)
+            rows.fill_early(connection, judging, foreknown)  # without the lock, for which others may wait
+            judged = judging.finish()
+            with connection.begin():
+                take_client_turn(connection, claim.client)
+                report = partial(self._write_report, claim)
+                done = store_judged(connection, rows, judged, claim, copied, now=self.clock.now, report=report)
+                return self._record(connection, done, started)
+
+    def _store_first(
+        self, connection: Connection, claim: Claim, copied: Copied, judging: Judging, started: float
+    ) -> Imported | None:
+        """Store a file whose client has no users yet, in one transaction: added while judged → report → look_up_entry.
+
+        None is returned, with nothing written, where the file must be staged and merged as usual instead: where most
+        rows fail, for which the database would be held, where users have come meanwhile, and where the rows that were
+        added are not the accepted ones.
+        """
+        with connection.begin() as transaction:
+            take_client_turn(connection, claim.client)
+            if has_users(connection, self.store, claim.client):
+                return None
+            new = NewUsers(connection, self.store, claim, self.clock.now())
+            with ahead(_hashed(judging, self.format)) as blocks:
+                for block in blocks:
+                    if transaction.is_active:
+                        new.add_if_free(block.accepted)
+                        if new.added.total() * 2 < block.last_row - 1:
+                            transaction.rollback()
+            if not transaction.is_active:
+                return None
+            judged = judging.finish()
+            counts, has_fallen = judged.counts, not judged.fallen.is_empty()
+            if not new.are_those_of(counts.accepted, has_fallen=has_fallen):
+                transaction.rollback()
+                return None
+            new.done()
+            remarks = self._write_report(claim, judged) if counts.failed else ()
+            counts = replace(counts, inserted=counts.accepted)
+            return self._record(connection, merged(claim, copied, judged, counts, remarks), started)
+
+    def import_group(
+        self, taken: Sequence[tuple[Claim, Fingerprint]]
+    ) -> Generator[Outcome, None, list[tuple[Claim, Fingerprint]]]:
+        """Import files of one client: copied → judged → stored in one transaction → put into bak.
+
+        What is committed is told first, as it is to be archived. Before the commit nothing of the group is stored.
+
+        Returns:
+            The files of which nothing is stored, because the database refuses them.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed; what is not committed is recovered later.
+            OSError: the disk failed; what is not committed is recovered later.
+        """
+        started = self.clock.elapsed()
+        stored: list[Imported | Refused] = []
+        with leaving_room([claim for claim, _ in taken], self.engine), ExitStack() as resources:
+            found = claiming.copy_all(taken, max_bytes=self.limits.max_bytes)
+            answers = {
+                claim: closing.answer(claim, copy, self.engine, at=self.clock.now())
+                for (claim, _), copy in zip(taken, found, strict=True)
+            }
+            at = self.clock.now()
+            sources = {claim: self._source(claim) for claim in answers}
+            members = judge_group(sources, answers, self.format, resources, today=at.date())
+            if members:
+                with client_turn(self.engine, members[0].claim.client) as connection:
+                    group = Group(
+                        connection=connection,
+                        store=self.store,
+                        at=at,
+                        clock=self.clock,
+                        started=started,
+                        files=len(taken),
+                    )
+                    stored = group.store_all(members)
+        committed = [*(each for each in answers.values() if isinstance(each, Superseded)), *stored]
+        yield from committed
+        yield from closing.archive_all([closing.for_bak(each) for each in committed], self.engine, self.clock)
+        yield from (each for each in answers.values() if isinstance(each, Returned | NotTaken))
+        left_out = {member.claim for member in members} - {each.claim for each in stored}
+        return [(claim, seen) for claim, seen in taken if claim in left_out]
+
+    def refuse(self, claim: Claim, copied: Copied | None, why: Refusal, started: float) -> Refused:
+        """Record that a file is refused; it is to be archived then."""
+        at, seconds = self.clock.now(), self.clock.elapsed() - started
+        return closing.refuse(claim, copied, why, self.engine, at=at, seconds=seconds)
+
+    def _record(self, connection: Connection, file: Merged, started: float) -> Imported:
+        at, seconds = self.clock.now(), self.clock.elapsed() - started
+        (done,) = record_imports(connection, [file], at=at, seconds=seconds, tells_success=self.store.tells_success)
+        return done
+
+    @contextmanager
+    def _judging(self, claim: Claim) -> Iterator[Judging]:
+        """Open a file's copy, of which no row is judged yet; `shows` is told how far the judging has come."""
+        source, today = self._source(claim), self.clock.now().date()
+        show = partial(self._show, claim)
+        with (
+            TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
+            begin_judging(source, today=today, spool_directory=Path(spool), progress=show) as judging,
+        ):
+            yield judging
+
+    def _source(self, claim: Claim) -> Source:
+        return Source(path=claim.copy, name=claim.name, format=self.format, limits=self.limits, language=self.language)
+
+    def _show(self, claim: Claim, progress: Progress) -> None:
+        refuse_beyond_room(claim, self.limits)
+        if self.shows is not None:
+            self.shows(InHand(claim=claim, progress=progress))
+
+    def _write_report(self, claim: Claim, judged: Judged) -> tuple[Remark, ...]:
+        return write_report(judged, claim.report, lambda: refuse_beyond_room(claim, self.limits))
+
+
+def _hashed(judging: Judging, format_: Format) -> Iterator[JudgedBlock]:
+    return (block._replace(accepted=with_hashes(block.accepted, format_)) for block in judging.blocks())
 
 
 class Importer:
-    """Imports the files of one database's clients, and tells reasons in `language`.
+    """The importer of the files of one database's clients, which tells reasons in `language`.
 
-    For `skips_unchanged` and `tells_success` see `importer.storing.Store`. `shows` is told, block by block, how far a
-    file that is imported alone has come.
+    For `skips_unchanged` and `tells_success` see `importer.storing.store.Store`, for `shows` see `Conductor`. `run` is
+    the name of this run of the service, which no other has, see `importer.files.attempts`.
     """
 
     def __init__(
@@ -96,60 +274,36 @@ class Importer:
         tells_success: bool = False,
         language: str = "en",
         shows: Callable[[InHand], None] | None = None,
+        run: str = "",
     ) -> None:
+        users = user_table(format_)
         self._engine = engine
         self._format = format_
-        self._store = Store(engine, format_, skips_unchanged=skips_unchanged, tells_success=tells_success)
+        self._store = Store(format=format_, users=users, skips_unchanged=skips_unchanged, tells_success=tells_success)
         self._limits = limits
         self._clock = clock
         self._language = language
         self._shows = shows
+        self.run = run
 
     def prepare(self) -> None:
         """Bring the database up to date.
 
         Raises:
             UnusableDatabaseError: what is in it does not go together with this version or with the format.
-            sqlalchemy.exc.SQLAlchemyError: it cannot be reached, or is none.
+            sqlalchemy.exc.SQLAlchemyError: the database cannot be reached, or is none.
         """
         migrate(self._engine, self._format)
 
     def tell(self, notice: Notice, *, once: str) -> None:
         """Store a notice about a file that was not claimed, unless it was stored before."""
-        self._store.notify(notice, once=once, at=self._clock.now())
+        with client_turn(self._engine, notice.client) as connection:
+            record_notice(connection, notice, once=once, at=self._clock.now())
 
-    def import_files(
-        self, client: str, folder: Folder, uploads: Sequence[tuple[str, Fingerprint]]
-    ) -> Iterator[Outcome]:
-        """Import files that are complete, in the order given; several are a group, with one transaction.
-
-        Args:
-            client: whose they are.
-            folder: where they lie.
-            uploads: each name, and what was seen of the file when it was found to be complete; as many and as large
-                as memory has room for.
-
-        Raises:
-            sqlalchemy.exc.SQLAlchemyError: the database failed; what is not committed is recovered later.
-            OSError: the disk failed, likewise.
-        """
-        format_ = self._store.known_format()
-        with claiming.workroom(folder.anchor) as room:
-            taken: list[tuple[Claim, Fingerprint]] = []
-            not_taken: list[NotTaken] = []
-            for name, seen in uploads:
-                claimed = self._claim(client, folder, name, room)
-                if isinstance(claimed, Claim):
-                    taken.append((claimed, seen))
-                else:
-                    not_taken.append(claimed)
-            claiming.make_durable([claim for claim, _ in taken])
-            yield from not_taken
-            if len(taken) > 1:
-                self._clock.pause()
-                yield from self._import_group(taken, format_)
-            else:
-                yield from self._import_one_by_one(taken, format_)
+    def supersede(self, claim: Claim, *, size: int) -> None:
+        """Record that a file was replaced by a newer one of its name before it was claimed, unless that is recorded."""
+        with client_turn(self._engine, claim.client) as connection:
+            record_replaced(connection, claim, size=size, at=self._clock.now())
 
     def purge(self, client: str, folder: Folder, retention: Retention) -> Purged:
         """Remove from bak what has stayed there long enough.
@@ -160,247 +314,135 @@ class Importer:
         """
         return purge(self._engine, client, folder, retention, self._clock.now())
 
-    def recover(self, client: str, folder: Folder) -> Iterator[Outcome]:
-        """Finish what an earlier run, or an outage, left half done.
+    def conductor(self) -> Conductor:
+        """Make the conductor of the files that are imported now, for which the site's tables of lookups are read.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: as for import_files.
-            OSError: as for import_files.
+            sqlalchemy.exc.SQLAlchemyError: the database failed.
         """
-        with claiming.workroom(folder.anchor) as room:
-            left = {claim.id: claim for claim in claiming.claims(client, folder, room)}
-            for entry in self._store.unarchived(client, folder.directory, left):
-                reached = replace(entry.claim, anchor=folder.anchor, workroom=room)
-                yield self._archive(left.get(entry.claim.id, reached), entry)
-            yield from self._recover(left)
+        with reading_engine(self._engine).begin() as connection:
+            format_ = known_format(connection, self._format)
+        return Conductor(
+            engine=self._engine,
+            store=self._store,
+            format=format_,
+            limits=self._limits,
+            clock=self._clock,
+            language=self._language,
+            shows=self._shows,
+        )
 
-    def _recover(self, left: Mapping[str, Claim]) -> Iterator[Outcome]:
-        """Finish those claims of which the ledger does not say that they are to be archived."""
-        format_ = self._store.known_format()
+    def import_files(
+        self,
+        client: str,
+        folder: Folder,
+        uploads: Sequence[tuple[str, Fingerprint]],
+        *,
+        unseen_ends: frozenset[str] = frozenset(),
+    ) -> Iterator[Outcome]:
+        """Import files that are complete, in the order given; several are a group, with one transaction.
+
+        Args:
+            client: the client to whom the files belong.
+            folder: the directory in which they lie.
+            uploads: each name, and what was seen of the file when it was found to be complete; as many and as large
+                as memory has room for.
+            unseen_ends: the names of those whose upload's end was not seen, though it should have been.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed; what is not committed is recovered later.
+            OSError: the disk failed; what is not committed is recovered later.
+        """
+        conductor = self.conductor()
+        with claiming.workroom(folder.anchor) as workroom:
+            if not has_room(workroom, uploads, self._limits):
+                yield from (NotTaken(client=client, name=name, why=NotTakenWhy.NO_ROOM) for name, _ in uploads)
+                return
+            claimed = [
+                (self._claim(client, folder, name, workroom, unseen=name in unseen_ends), seen)
+                for name, seen in uploads
+            ]
+            taken = [(claim, seen) for claim, seen in claimed if isinstance(claim, Claim)]
+            claiming.make_durable([claim for claim, _ in taken])
+            yield from (answer for answer, _ in claimed if isinstance(answer, NotTaken))
+            if taken:
+                self._clock.pause()
+            if len(taken) > 1:
+                taken = yield from conductor.import_group(taken)
+            for claim, seen in taken:
+                yield from self._attempt(conductor, claim, seen)
+
+    def _claim(self, client: str, folder: Folder, name: str, workroom: Path, *, unseen: bool) -> Claim | NotTaken:
+        id_ = claim_id(self._clock.now(), self._clock.token())
+        return claiming.claim(
+            Claim(
+                id=id_,
+                client=client,
+                directory=folder.directory,
+                name=name,
+                anchor=folder.anchor,
+                workroom=workroom,
+                is_end_unseen=unseen,
+            )
+        )
+
+    def _attempt(
+        self, conductor: Conductor, claim: Claim, seen: Fingerprint, *, alone: bool = False
+    ) -> Iterator[Outcome]:
+        """Count an attempt to import a file, then make it; after too many the file is set aside or refused instead."""
+        if claiming.count_attempt(claim, self.run, alone=alone) <= MAX_ATTEMPTS:
+            with attempting(claim, seen, self._limits, self._engine):
+                yield from conductor.import_file(claim, seen)
+        elif claiming.filled(claim) < MAX_ATTEMPTS:
+            yield closing.quarantine(claim, self._engine, at=self._clock.now())
+        else:
+            yield conductor.refuse(claim, None, refusal("fills_disk", times=MAX_ATTEMPTS), self._clock.elapsed())
+            yield from closing.archive_recorded(claim, self._engine, self._clock)
+
+    def recover(self, client: str, folder: Folder, *, alone: bool = False) -> Iterator[Outcome]:
+        """Finish what an earlier run, or an outage, left half done; suspects are told and left.
+
+        With `alone`, which is for when nothing else waits, the oldest of them is tried.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the database failed; what is not committed is recovered later.
+            OSError: the disk failed; what is not committed is recovered later.
+        """
+        with claiming.workroom(folder.anchor) as workroom:
+            left = {claim.id: claim for claim in claiming.claims(client, folder, workroom)}
+            with client_turn(reading_engine(self._engine), client) as connection:
+                entries = unarchived(connection, client, folder.directory, left)
+            for entry in entries:
+                reached = replace(entry.claim, anchor=folder.anchor, workroom=workroom)
+                yield closing.archive(left.get(entry.claim.id, reached), entry, self._engine, self._clock)
+            yield from self._recover(left, alone=alone)
+
+    def _recover(self, left: Mapping[str, Claim], *, alone: bool) -> Iterator[Outcome]:
+        """Finish the claims of which the ledger does not say that they are to be archived."""
+        conductor = self.conductor()
         unknown: list[tuple[Claim, Fingerprint]] = []
         for claim in left.values():
-            known = self._store.entry(claim)
+            known = look_up_entry(self._engine, claim)
             if known is None:
                 unknown.append((claim, claiming.fingerprint(claim.original.lstat())))
             elif known.is_quarantined:
-                yield self._set_aside(claim)
+                yield closing.set_aside(claim)
             elif known.is_archived:
                 claiming.release(claim)
-        yield from self._import_one_by_one(unknown, format_)
+        suspects = [each for each in unknown if self._is_to_wait(each[0])]
+        yield from self._retry(conductor, [each for each in unknown if each not in suspects])
+        tried = suspects[:1] if alone else []
+        yield from (Suspected(claim=claim) for claim, _ in suspects[len(tried) :])
+        yield from self._retry(conductor, tried, alone=True)
 
-    def _import_one_by_one(self, taken: Sequence[tuple[Claim, Fingerprint]], format_: Format) -> Iterator[Outcome]:
-        if taken:
+    def _is_to_wait(self, claim: Claim) -> bool:
+        attempts = claiming.attempts_of(claim, self.run)
+        return attempts.is_suspect and attempts.ended < MAX_ATTEMPTS
+
+    def _retry(
+        self, conductor: Conductor, left: Sequence[tuple[Claim, Fingerprint]], *, alone: bool = False
+    ) -> Iterator[Outcome]:
+        if left:
             self._clock.pause()
-        for claim, seen in taken:
-            yield from self._import(claim, seen, format_)
-
-    def _import_group(self, taken: Sequence[tuple[Claim, Fingerprint]], format_: Format) -> Iterator[Outcome]:
-        """Files of one client, each step for all of them; what is committed is told first, as it is to be archived.
-
-        Before the commit nothing of the group is stored, and `recover` goes on after a crash; then it only archives.
-        """
-        started = self._clock.elapsed()
-        with self._leaving_room([claim for claim, _ in taken]), ExitStack() as resources:
-            found = claiming.copy_all(taken, max_bytes=self._limits.max_bytes)
-            copies = {
-                claim: copy if isinstance(copy, Copied) else self._answered(claim, copy)
-                for (claim, _), copy in zip(taken, found, strict=True)
-            }
-            work = Work(
-                at=self._clock.now(),
-                seconds=lambda: (self._clock.elapsed() - started) / len(taken),
-                examine=lambda claim: self._examine(claim, format_),
-                write_report=lambda claim, judged: write_report(judged, claim.report),
-            )
-            members = self._members(copies, format_, resources)
-            stored = self._store.import_group(members[0].claim.client, members, work) if members else []
-        changed = [each for each in copies.values() if isinstance(each, Returned | Superseded | NotTaken)]
-        committed = [*(each for each in changed if isinstance(each, Superseded)), *stored]
-        yield from committed
-        yield from self._archive_all([_for_bak(each) for each in committed])
-        yield from (each for each in changed if not isinstance(each, Superseded))
-        left_out = {member.claim for member in members} - {each.claim for each in stored}
-        for claim, seen in taken:
-            if claim in left_out:  # the database refuses it, which alone it will again, until its attempts are used up
-                yield from self._import(claim, seen, format_)
-
-    def _members(self, copies: Mapping[Claim, object], format_: Format, resources: ExitStack) -> list[Member]:
-        """What is found in each file that was copied or refused."""
-        copied = {claim: copy for claim, copy in copies.items() if isinstance(copy, Copied)}
-        sources = [self._source(claim, format_) for claim in copied]
-        plain = dict(zip(copied, read_together(sources, format_, today=self._clock.now().date()), strict=True))
-        members = []
-        for claim, copy in copies.items():
-            if isinstance(copy, Copied):
-                found = plain[claim] or self._found(claim, format_, resources)
-                members.append(Member(claim=claim, copied=copy, found=found))
-            elif isinstance(copy, Refusal):
-                members.append(Member(claim=claim, copied=None, found=copy))
-        return members
-
-    def _found(self, claim: Claim, format_: Format, resources: ExitStack) -> Examination | Refusal:
-        try:
-            return resources.enter_context(self._examine(claim, format_))
-        except FileRefused as refused:
-            return refused.refusal
-
-    def _examine(self, claim: Claim, format_: Format) -> Examination:
-        today = self._clock.now().date()
-        return examine(self._source(claim, format_), today=today, spool_directory=None, keep_accepted=True)
-
-    def _source(self, claim: Claim, format_: Format) -> Source:
-        return Source(path=claim.copy, name=claim.name, format=format_, limits=self._limits, language=self._language)
-
-    def _claim(self, client: str, folder: Folder, name: str, room: Path) -> Claim | NotTaken:
-        id_ = claiming.claim_id(self._clock.now(), self._clock.token())
-        return claiming.claim(
-            Claim(id=id_, client=client, directory=folder.directory, name=name, anchor=folder.anchor, workroom=room)
-        )
-
-    def _import(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
-        attempt = claiming.count_attempt(claim)
-        if attempt > MAX_ATTEMPTS:
-            yield self._quarantine(claim)
-            return
-        try:
-            yield from self._attempt(claim, seen, format_)
-        except (SQLAlchemyError, OSError) as error:
-            if is_outage(error):
-                self._undo(claim)
-            raise
-
-    def _undo(self, claim: Claim) -> None:
-        self._discard(claim)
-        with suppress(OSError):
-            claiming.uncount_attempt(claim)
-
-    def _discard(self, claim: Claim) -> None:
-        """Leave the disk to others, unless the file is committed, or may be: then the ledger promises it to bak."""
-        with suppress(SQLAlchemyError, OSError):
-            if self._store.entry(claim) is None:
-                claiming.discard(claim)
-
-    @contextmanager
-    def _leaving_room(self, claims: Sequence[Claim]) -> Iterator[None]:
-        """On a full disk what was written is in everybody's way."""
-        try:
-            yield
-        except OSError:
-            for claim in claims:
-                self._discard(claim)
-            raise
-
-    def _attempt(self, claim: Claim, seen: Fingerprint, format_: Format) -> Iterator[Outcome]:
-        yield self._take(claim, seen, format_)
-        entry = self._store.entry(claim)
-        if entry is not None:
-            yield self._archive(claim, entry)
-
-    def _take(
-        self, claim: Claim, seen: Fingerprint, format_: Format
-    ) -> Imported | Refused | Returned | Superseded | NotTaken:
-        started = self._clock.elapsed()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="foreknow") as beside:
-            # Nothing is asked for a file that will not be read, or whose size does not tell how many rows it has.
-            is_telling = seen.size <= self._limits.max_bytes and not has_compressed_name(claim.name)
-            size = seen.size if is_telling else 0
-            foreknown = beside.submit(self._store.foreknown, claim.client, size)
-            (found,) = claiming.copy_all([(claim, seen)], max_bytes=self._limits.max_bytes)
-            if isinstance(found, Copied):
-                done = self._examine_and_store(claim, found, foreknown.result, format_, started)
-                if isinstance(done, Imported):
-                    return done
-        # The question has been answered by now, so that the database is free.
-        copied, answer = (found, done) if isinstance(found, Copied) else (None, self._answered(claim, found))
-        return self._refuse(claim, copied, answer, started) if isinstance(answer, Refusal) else answer
-
-    def _answered(self, claim: Claim, found: NotCopied) -> Refusal | Returned | Superseded | NotTaken:
-        match found:
-            case ChangedWhileTakenError():
-                return self._give_back(claim) or Returned(claim=claim)
-            case UnreadableError():
-                return self._give_back(claim) or _unreadable(claim)
-            case FileRefused():
-                return found.refusal
-
-    def _refuse(self, claim: Claim, copied: Copied | None, refusal: Refusal, started: float) -> Refused:
-        seconds = self._clock.elapsed() - started
-        return self._store.refuse(claim, copied, refusal, at=self._clock.now(), seconds=seconds)
-
-    def _examine_and_store(
-        self, claim: Claim, copied: Copied, foreknown: Callable[[], Foreknown | None], format_: Format, started: float
-    ) -> Imported | Refusal:
-        job = Job(
-            claim=claim,
-            copied=copied,
-            foreknown=foreknown,
-            now=self._clock.now,
-            seconds=lambda: self._clock.elapsed() - started,
-            write_report=lambda judged: write_report(judged, claim.report),
-        )
-        source, today = self._source(claim, format_), self._clock.now().date()
-        shown = None if self._shows is None else partial(_show, self._shows, claim)
-        try:
-            with (
-                TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
-                begin_examination(source, today=today, spool_directory=Path(spool), progress=shown) as examination,
-            ):
-                return self._store.import_users(job, examination)
-        except FileRefused as refused:
-            return refused.refusal
-
-    def _give_back(self, claim: Claim) -> Superseded | None:
-        """None where the file is back under its name."""
-        if claiming.give_back(claim):
-            return None
-        return self._store.supersede(claim, at=self._clock.now())
-
-    def _archive(self, claim: Claim, entry: Entry) -> Archived | Unarchived:
-        file = ForBak(claim=claim, archive=entry.archive, report=entry.report, sha256=entry.sha256)
-        (outcome,) = self._archive_all([file])
-        return outcome
-
-    def _archive_all(self, files: Sequence[ForBak]) -> list[Archived | Unarchived]:
-        """Files of one client."""
-        hindrances = put_all_into_bak(files) if files else []
-        both = [*zip(files, hindrances, strict=True)]
-        archived = [file.claim for file, hindrance in both if hindrance is None]
-        if archived:
-            self._store.mark_archived(archived, self._clock.now())
-        return [self._archived(file, hindrance) for file, hindrance in both]
-
-    def _archived(self, file: ForBak, hindrance: OSError | None) -> Archived | Unarchived:
-        if hindrance is None:
-            return Archived(claim=file.claim, archive=file.archive, report=file.report)
-        if isinstance(hindrance, FileExistsError):
-            self._store.rename_archive(file.claim, self._clock.now())
-            return Unarchived(claim=file.claim, why="its name in bak is taken; it gets another one")
-        return Unarchived(claim=file.claim, why=hindrance.strerror or str(hindrance))
-
-    def _quarantine(self, claim: Claim) -> Quarantined | Unarchived:
-        self._store.quarantine(claim, at=self._clock.now())
-        return self._set_aside(claim)
-
-    def _set_aside(self, claim: Claim) -> Quarantined | Unarchived:
-        try:
-            claiming.quarantine(claim, f"Its import ended the importing process {MAX_ATTEMPTS} times.")
-        except PermissionError as hindrance:
-            return Unarchived(claim=claim, why=hindrance.strerror or str(hindrance))
-        return Quarantined(claim=claim, attempts=MAX_ATTEMPTS)
-
-
-def _show(shows: Callable[[InHand], None], claim: Claim, progress: Progress) -> None:
-    shows(InHand(claim=claim, progress=progress))
-
-
-def _for_bak(done: Imported | Refused | Superseded) -> ForBak:
-    return ForBak(
-        claim=done.claim,
-        archive=done.archive,
-        report=done.report if isinstance(done, Imported) else None,
-        sha256="" if isinstance(done, Superseded) else done.sha256,
-    )
-
-
-def _unreadable(claim: Claim) -> NotTaken:
-    return NotTaken(client=claim.client, name=claim.name, why=NotTakenWhy.UNREADABLE)
+        for claim, seen in left:
+            yield from self._attempt(conductor, claim, seen, alone=alone)

@@ -8,6 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+MOST_TIMES = 20
+"""The multiple of its content's size, 1 MB at least, that an upload may take on disk; users' rows are not counted."""
+
 
 def shown_name(name: str) -> str:
     r"""A file's name as text that can be stored, logged and shown on one line.
@@ -26,13 +29,13 @@ def _shown(character: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something worth telling the sender, about one row or (as a warning) about the file.
+class Remark:
+    """A remark to the sender about one row or, as a warning, about the file as a whole.
 
     Attributes:
-        message: in English.
+        message: the remark in English.
         kind: a key of `reasons.WARNING_SENTENCES` or `ROW_SENTENCES`, by which it is told in other languages.
-        facts: what that sentence names, as JSON can hold it.
+        facts: the values that the sentence names, as JSON can hold them.
     """
 
     code: str
@@ -42,18 +45,18 @@ class Finding:
     facts: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
     def plain(self) -> dict[str, str | None]:
-        """As JSON for programs and the ledger holds it, without what only other languages need."""
+        """The remark as JSON for programs and the ledger holds it, without what only other languages need."""
         return {"code": self.code, "column": self.column, "message": self.message}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a whole file was not imported.
+    """The reason why a whole file was not imported.
 
     Attributes:
-        message: for the sender; it may repeat what the first row holds, which in a file without a header is a person.
-        summary: the same for everybody else, without a cell; empty where the message has none either.
-        facts: what the sentence of `reasons.REFUSAL_SENTENCES` names, by which it is told in other languages.
+        message: the reason for the sender; it may repeat the first row, which without a header is a person's.
+        summary: the reason for everybody else, without a cell; empty where the message has none either.
+        facts: the values that the sentence of `reasons.REFUSAL_SENTENCES` names, to tell it in other languages.
     """
 
     code: str
@@ -67,6 +70,24 @@ class Refusal:
         return replace(self, message=self.summary or self.message, facts=facts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What exactly is in the way of the service, in a sentence of ours.
+
+    Attributes:
+        text: in English.
+        code: a key of the sentences of `importer.words.details`, by which it is told in other languages.
+        facts: what that sentence names, in its order; each may be a sentence itself.
+    """
+
+    text: str
+    code: str
+    facts: tuple[tuple[str, "Detail | str"], ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class FileRefused(Exception):  # noqa: N818 - it is the sender's bad data, not our error
     """The file as a whole cannot be imported; raised while it is read, answered by the importing step."""
 
@@ -77,7 +98,7 @@ class FileRefused(Exception):  # noqa: N818 - it is the sender's bad data, not o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What became of the records of a file; accepted + failed + blank = records."""
+    """The numbers of what became of a file's records; accepted + failed + blank = records."""
 
     records: int = 0
     accepted: int = 0
@@ -108,12 +129,14 @@ class Claim:
     """A file that the importer has taken for itself, by renaming it into a work directory of its own.
 
     Attributes:
-        id: sortable by time, unique for ever; the ledger refuses it a second time.
+        id: the claim's id, sortable by time, unique for ever; the ledger refuses it a second time.
         client: the queue the file belongs to.
         directory: the client's upload directory, as the ledger and messages name it.
         name: the file's name as the sender chose it (bytes that are not UTF-8 are surrogate-escaped).
         anchor: the upload directory, by a path that stays with it while a job lasts; None where its name has to do.
-        workroom: where the service works with the client's claims, likewise.
+        workroom: the directory in which the service works with the client's claims, by a path that stays with it while
+            a job lasts; None where its name has to do.
+        is_end_unseen: whether nothing has told of the end of the file's upload, though something should have.
     """
 
     id: str
@@ -122,10 +145,11 @@ class Claim:
     name: str
     anchor: Path | None = field(default=None, compare=False, repr=False)
     workroom: Path | None = field(default=None, compare=False, repr=False)
+    is_end_unseen: bool = field(default=False, compare=False, repr=False)
 
     @property
     def folder(self) -> Path:
-        """Where the upload directory is reached."""
+        """The path by which the upload directory is reached."""
         return self.anchor or self.directory
 
     @property
@@ -149,9 +173,14 @@ class Claim:
         return self.work / ".failed.csv"
 
 
+def claim_id(at: dt.datetime, token: str) -> str:
+    """A new claim's id: the time, so that ids sort, and a token nobody else has."""
+    return f"{at:%Y%m%dT%H%M%SZ}-{token}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasonCount:
-    """How often one reason occurred in a file, with the first row as an example."""
+    """A reason with how often it occurred in a file, and the first row as an example."""
 
     code: str
     column: str | None
@@ -160,8 +189,19 @@ class ReasonCount:
     example: str
 
 
+class Status(StrEnum):
+    """The fate of a file that was taken, as the ledger tells it."""
+
+    IMPORTED = "imported"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+    """The file was superseded by a newer file of its name."""
+    QUARANTINED = "quarantined"
+    """The file was set aside."""
+
+
 class Audience(StrEnum):
-    """Who a notice is for; addresses are found when a mail is formed."""
+    """The audience of a notice; addresses are found when a mail is formed."""
 
     CLIENT = "client"
     ADMIN = "admin"
@@ -169,7 +209,7 @@ class Audience(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """What happened; IMPORTED is told where rows failed or a warning is worth a mail."""
+    """The kind of event that a notice tells; IMPORTED is told where rows failed or a warning is worth a mail."""
 
     IMPORTED = "imported"
     REFUSED = "refused"
@@ -198,24 +238,24 @@ class Notice:
     claim_id: str | None = None
     counts: Counts = Counts()
     reasons: tuple[ReasonCount, ...] = ()
-    warnings: tuple[Finding, ...] = ()
+    warnings: tuple[Remark, ...] = ()
     refusal: Refusal | None = None
     archive: str | None = None
     report: str | None = None
 
     def to(self, audience: Audience) -> Self:
-        """The same fact for another audience."""
+        """The notice for another audience."""
         return replace(self, audience=audience)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the reading of a file has come.
+    """The progress of reading a file.
 
     Attributes:
-        rows: that were read and judged.
-        read: bytes of the file.
-        total: bytes in all; where all are read, what is left is to store the rows.
+        rows: the number of rows that were read and judged.
+        read: the bytes of the file that were read.
+        total: the bytes of the whole file; where all are read, what is left is to store the rows.
     """
 
     rows: int
@@ -243,7 +283,7 @@ class Imported:
     claim: Claim
     counts: Counts
     reasons: tuple[ReasonCount, ...]
-    warnings: tuple[Finding, ...]
+    warnings: tuple[Remark, ...]
     sha256: str
     same_as: str | None
     seconds: float
@@ -278,11 +318,13 @@ class Superseded:
 
 
 class NotTakenWhy(StrEnum):
-    """Why a file could not be claimed."""
+    """The reason why a file could not be claimed."""
 
     GONE = "gone"
     NOT_A_PLAIN_FILE = "not_a_plain_file"
+    HARD_LINKED = "hard_linked"
     UNREADABLE = "unreadable"
+    NO_ROOM = "no_room"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,8 +337,15 @@ class NotTaken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspected:
+    """A file during whose import the whole service ended; it waits until nothing else does, to be tried alone."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A file set aside because each attempt to import it ended the importing process."""
+    """A file set aside because each attempt to import it ended the importing process, or alone the service."""
 
     claim: Claim
     attempts: int
@@ -316,29 +365,32 @@ class Unarchived:
     """A file whose import is committed but which cannot be put into bak now; it is tried again."""
 
     claim: Claim
-    why: str
+    why: Detail | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
-    """How many files were removed."""
+    """The numbers of files that were removed from bak, and whether more are to be removed."""
 
     client: str
     archives: int
     reports: int
+    is_more: bool = False
 
 
-Outcome = Imported | Refused | Returned | Superseded | NotTaken | Quarantined | Archived | Unarchived | Purged
+Outcome = (
+    Imported | Refused | Returned | Superseded | NotTaken | Suspected | Quarantined | Archived | Unarchived | Purged
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long files stay in bak after they came there; None for ever."""
+    """The times that files stay in bak after they came there; None for ever."""
 
     archives: dt.timedelta | None = None
     reports: dt.timedelta | None = None
 
     @property
     def shortest(self) -> dt.timedelta | None:
-        """Nothing younger is removed."""
+        """The shorter of the times, as nothing younger is removed; None where nothing is ever removed."""
         return min((kept for kept in (self.archives, self.reports) if kept is not None), default=None)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from importer.whole_records import whole_records
+from importer.reading.whole_records import whole_records
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,25 +6,30 @@ work runs in threads, and everything else on the event loop, so nothing here nee
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from importer.engines import BUSY_SECONDS
-from notifier import alerting, outbox
+from importer.database.engines import BUSY_SECONDS
+from importer.database.failures import cause_of, failure_detail, is_busy
+from importer.model import Detail
+from importer.words.details import detail, listed
+from notifier import alerting, outbox, recording
 from notifier.alerts import Alerts
 from notifier.letters import Letters
 from notifier.marking import Results, log_queued
 from notifier.model import (
     Addresses,
     AlertKind,
-    AlertMail,
+    AlertNotice,
     Delivered,
+    LeasedMail,
     Mail,
-    StoredMail,
 )
 from notifier.outbox import DATABASE_ERRORS, LEASE
 from notifier.retrying import FIRST_WAIT
@@ -36,6 +41,7 @@ LOOK_SECONDS = 5.0
 GATHER = timedelta(seconds=10)
 """How long a client must be quiet before its notices become a mail, so that a window of 1,000 bad files is one mail."""
 LEASED_AT_ONCE = 20
+END_SECONDS = 3.0
 STOP_SECONDS = 20.0
 """How long the mail in hand may take after the service was told to stop."""
 
@@ -59,6 +65,8 @@ class Delivery:
         database_clock: the time by which mails are leased, the same for all nodes; called in threads, and may raise
             `DATABASE_ERRORS`. The clock, where there is one node only.
         got_on: called before each round of `run`, and before each mail.
+        is_writing: whether the service's importing process is at work, which may hold SQLite's write lock for as long
+            as a file takes: who waits for it longer than the database is told to is in no outage.
 
     Attributes:
         delivered: what `run` has done so far.
@@ -79,6 +87,7 @@ class Delivery:
         gather: timedelta = GATHER,
         database_clock: Callable[[], datetime] | None = None,
         got_on: Callable[[], None] = lambda: None,
+        is_writing: Callable[[], bool] = lambda: False,
     ) -> None:
         self.alerts = alerts
         self.delivered = Delivered()
@@ -100,14 +109,16 @@ class Delivery:
         self._next_run = next_run
         self._gather = gather
         self._got_on = got_on
+        self._is_writing = is_writing
         self._woken = asyncio.Event()
         self._direct_after: datetime | None = None
         self._restored = False
         self._leases_released = False
         self._database_down = False
+        self._waits = False
 
     def wake(self) -> None:
-        """There may be something to do; call it from the event loop, after each import."""
+        """Wake the loop, as there may be something to do; call it from the event loop, after each import."""
         self._woken.set()
 
     async def once(self) -> Delivered:
@@ -132,6 +143,12 @@ class Delivery:
         if not work.cancelled():
             work.result()
 
+    async def end(self) -> None:
+        """When nobody imports any more: mark what was sent while an import held the database, within a bound."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._results.write_at_last()
+
     async def _loop(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             self._woken.clear()
@@ -145,27 +162,42 @@ class Delivery:
 
     async def _round(self, *, gather: timedelta, stopping: asyncio.Event | None = None) -> Delivered:
         """One look at everything; an outage of the database ends it and is told without the database."""
+        was_writing = self._is_writing()
         try:
             written = await self._results.write()
             await self._recover()
             await self._tell_alerts()
             formed = await self._form(gather)
             written += await self._send_due(stopping)
+            await self._judge_reports()
         except DATABASE_ERRORS as error:
-            self._database_failed(error)
+            if is_busy(error) and (was_writing or self._is_writing()):
+                self._wait()
+            else:
+                self._database_failed(error)
             await self._tell_directly()
             return Delivered()
+        self._waits = False
         if self._database_down:
             self._database_down = False
             self.alerts.resolve(AlertKind.DATABASE)
         return replace(written, formed=formed)
+
+    def _wait(self) -> None:
+        """For our own import; where somebody else holds the lock, that meets it as well, and opens the alert."""
+        if not self._waits:
+            log.info("mails_wait")
+        self._waits = True
 
     def _database_failed(self, error: BaseException) -> None:
         if not self._database_down:
             log.error("database_failed", error=type(error).__name__)
         self._database_down = True
         self._leases_released = False
-        self.alerts.open(AlertKind.DATABASE, detail=f"The queue of mails met {type(error).__name__}.")
+        why: Detail | str = detail("queue_failed", error=type(error).__name__)
+        if isinstance(error, SQLAlchemyError) and cause_of(error) is not None:
+            why = failure_detail(error)
+        self.alerts.open(AlertKind.DATABASE, detail=why)
 
     async def _recover(self) -> None:
         """Go on where an earlier run of this node, or an outage of the database, interrupted."""
@@ -174,7 +206,8 @@ class Delivery:
             self._leases_released = True
         if not self._restored:
             now = self._clock()
-            self.alerts.restore(await asyncio.to_thread(outbox.known_alerts, self._engine, now=now), now)
+            self.alerts.restore(await asyncio.to_thread(recording.known_alerts, self._engine, now=now), now)
+            self._sender.restore(await asyncio.to_thread(outbox.refused_recipients, self._engine))
             self._database_down = self.alerts.is_open(AlertKind.DATABASE)
             self._restored = True
 
@@ -197,9 +230,17 @@ class Delivery:
         """A template of the site's own that fails is an alert; letters are written with ours meanwhile."""
         broken = self._letters.templates.broken
         if broken:
-            self.alerts.open(AlertKind.TEMPLATE, detail=", ".join(sorted(broken.values())))
+            self.alerts.open(AlertKind.TEMPLATE, detail=listed(sorted(broken.values(), key=str)))
         else:
             self.alerts.resolve(AlertKind.TEMPLATE)
+
+    async def _judge_reports(self) -> None:
+        """An alert of reports that cannot be read ends when no mail waits for one any more, whatever became of it."""
+        kind, board = AlertKind.REPORT, self.alerts.board
+        told = {alert.client for alert in board.alerts if alert.kind is kind and alerting.is_open(alert)}
+        if told:
+            for client in told - await asyncio.to_thread(outbox.waiting_for_reports, self._engine):
+                self.alerts.resolve(kind, client)
 
     async def _send_due(self, stopping: asyncio.Event | None) -> Delivered:
         """Send until nothing is due; a server that fails gets one mail a time until it takes one."""
@@ -212,16 +253,16 @@ class Delivery:
             if not leased:
                 break
             done += await self._send_all(leased, until, stopping)
-            if failing and not self.alerts.is_open(AlertKind.SMTP):
+            if self._sender.came_back():
                 await asyncio.to_thread(partial(outbox.hurry, self._engine, now=self._clock()))
         return done
 
-    def _lease(self, *, limit: int, early: bool) -> list[StoredMail]:
+    def _lease(self, *, limit: int, early: bool) -> list[LeasedMail]:
         now, database_now = self._clock(), self._database_clock()
         return outbox.lease(self._engine, node=self._node, now=now, limit=limit, early=early, database_now=database_now)
 
     async def _send_all(
-        self, leased: Sequence[StoredMail], until: datetime, stopping: asyncio.Event | None
+        self, leased: Sequence[LeasedMail], until: datetime, stopping: asyncio.Event | None
     ) -> Delivered:
         """Send one after the other; what does not get its turn in this lease is given back untried.
 
@@ -245,26 +286,30 @@ class Delivery:
 
     async def _tell_alerts(self) -> None:
         now = self._clock()
-        mails = alerting.decide(self.alerts.board, now)
+        self.alerts.hold_back(now, self._addresses.admin_of)
+        notices = alerting.decide(self.alerts.board, now, self._addresses.admin_of)
         changed = self.alerts.unstored()
-        if not mails and not changed:
+        if not notices and not changed:
             return
-        about = [(mail, self._alert_mail(mail, now)) for mail in mails]
-        queued = await asyncio.to_thread(outbox.record_alerts, self._engine, changed, about)
-        as_stored = {alerting.told(mail.alert, mail.occasion, now) for mail in mails}
-        self.alerts.told(changed | as_stored, mails, now)
+        about = [(notice, self._about_alert(notice, now)) for notice in notices]
+        queued = await asyncio.to_thread(recording.record_alerts, self._engine, changed, about)
+        as_stored = {alerting.told(notice.alert, notice.occasion, now) for notice in alerting.told_by(notices)}
+        self.alerts.told(changed | as_stored, notices, now)
         log_queued(queued)
 
-    def _alert_mail(self, mail: AlertMail, now: datetime) -> Mail:
-        return outbox.to_admin(self._addresses, self._letters.about_alert(mail, now), mail.alert.client or None, now)
+    def _about_alert(self, notice: AlertNotice, now: datetime) -> Mail:
+        return outbox.to_admin(
+            self._addresses, self._letters.about_alert(notice, now), notice.alert.client or None, now
+        )
 
     async def _tell_directly(self) -> None:
         """Without the database its own alert is sent at once; the others wait for their table."""
         now = self._clock()
-        due = [mail for mail in alerting.decide(self.alerts.board, now) if mail.alert.kind is AlertKind.DATABASE]
+        notices = alerting.decide(self.alerts.board, now, self._addresses.admin_of)
+        due = [replace(notice, summed=()) for notice in notices if notice.alert.kind is AlertKind.DATABASE]
         waits = self._direct_after is not None and now < self._direct_after <= now + FIRST_WAIT
         if not due or waits:
             return
         self._direct_after = now + FIRST_WAIT
-        if await self._sender.send_directly(self._alert_mail(due[0], now)):
+        if await self._sender.send_directly(self._about_alert(due[0], now)):
             self.alerts.told(frozenset(), due[:1], now)

@@ -9,8 +9,9 @@ from email.utils import format_datetime
 from html import escape
 from typing import BinaryIO
 
-from notifier.model import StoredMail
+from notifier.model import LeasedMail
 from notifier.packing import Packed
+from notifier.safety import plain
 
 _LINE_BYTES = 57
 """What one line of base64 holds."""
@@ -53,7 +54,7 @@ def _write_base64(wire: BinaryIO, content: bytes) -> None:
     )
 
 
-def build(mail: StoredMail, sender: str, packed: Packed) -> Message:
+def build(mail: LeasedMail, sender: str, packed: Packed) -> Message:
     """The message; equal arguments give equal Message-ID, Date and content."""
     ascii_only = (sender + mail.recipient).isascii()
     message = EmailMessage(policy=(SMTP if ascii_only else SMTPUTF8).clone(cte_type="7bit"))
@@ -86,7 +87,7 @@ def _fix_boundaries(message: EmailMessage, identity: str) -> None:
 
 
 def _with_note(text: str, note: str) -> str:
-    return f"{text}\n{note}\n" if note else text
+    return f"{text}\n{plain(note)}\n" if note else text
 
 
 def _with_note_html(html: str, note: str) -> str:

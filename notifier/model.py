@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self, assert_never
 
-from importer.model import Audience
+from importer.model import Audience, Detail
 
 
 class Severity(StrEnum):
@@ -23,17 +23,22 @@ class AlertKind(StrEnum):
 
     DATABASE = "database"
     SMTP = "smtp"
+    SMTP_REFUSES = "smtp_refuses"
     WATCH = "watch"
     UNREADABLE_FILE = "unreadable_file"
     UPLOAD_DIRECTORY = "upload_directory"
     ARCHIVE = "archive"
     DISK_FULL = "disk_full"
+    DISK = "disk"
     ODD_FILE = "odd_file"
     WORKER = "worker"
     LOW_DISK = "low_disk"
     TEMPLATE = "template"
     CLIENT_FOLDERS = "client_folders"
+    CLIENT_WORK = "client_work"
     SERVER_LOG = "server_log"
+    REPORT = "report"
+    STUCK_FILES = "stuck_files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +49,26 @@ class Alert:
 
     Attributes:
         client: empty for the service as a whole.
-        detail: one line, safe to show; never a cell or an address.
+        detail: a sentence of ours or words of others, one line, safe to show; never a cell or an address.
         mailed_at: when the last mail about it was formed, None before the first.
         changed_at: since when the detail names something that no mail has named; None before the first mail.
         told: the details that mails have named, the last one last.
+        held: how much news of it came due since the last mail and was held back by the bounds of `alerting`.
+        held_at: when the first of it was held back; None where none is.
+        held_news: the last of it, by which it is counted once.
     """
 
     kind: AlertKind
     client: str
-    detail: str
+    detail: Detail | str
     opened_at: datetime
     mailed_at: datetime | None = None
     resolved_at: datetime | None = None
     changed_at: datetime | None = None
-    told: tuple[str, ...] = ()
+    told: tuple[Detail | str, ...] = ()
+    held: int = 0
+    held_at: datetime | None = None
+    held_news: str = ""
 
 
 class Occasion(StrEnum):
@@ -70,12 +81,20 @@ class Occasion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertMail:
-    """A mail about an alert that is due now; `suppressed` others were held back by the hourly limit."""
+class AlertNotice:
+    """What is to be told now of an alert; it sums up what the hourly bounds have held back of others, and of it."""
 
     alert: Alert
     occasion: Occasion
-    suppressed: int = 0
+    summed: tuple["AlertNotice", ...] = ()
+
+
+class MailState(StrEnum):
+    """What became of a mail; one that is being sent is queued."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +107,16 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A failed-users CSV: the places where it can be, the likelier first, and its name in bak."""
+    """A failed-users CSV.
+
+    Attributes:
+        directory: the client's upload directory.
+        places: where it can be, the likelier first.
+        in_bak: its name there.
+    """
 
     attachment: Attachment
+    directory: Path
     places: tuple[Path, ...]
     in_bak: str
 
@@ -139,12 +165,13 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredMail:
+class LeasedMail:
     """A queued mail that this process has leased.
 
     Attributes:
         tries: how often it was tried before.
         next_try_at: when it was due; later than now for a mail that is tried early.
+        refused_since: since when the server refuses it for what may be our sake; None where it does not.
     """
 
     id: int
@@ -155,6 +182,7 @@ class StoredMail:
     created_at: datetime
     tries: int
     next_try_at: datetime
+    refused_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +244,7 @@ class Stage(StrEnum):
     """How far a delivery came before it failed."""
 
     CONNECT = "connect"
+    HELLO = "hello"
     TLS = "tls"
     LOGIN = "login"
     SENDER = "sender"
@@ -223,6 +252,7 @@ class Stage(StrEnum):
     SIZE = "size"
     CONTENT = "content"
     FOLDER = "folder"
+    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,16 +261,18 @@ class Failure:
 
     Attributes:
         code: the server's reply code; None where it sent none.
+        enhanced: its enhanced code, as 5.7.1; None where it sent none.
         unfit: the two sides cannot talk whatever the time: a certificate, a missing extension, an unusable address.
         limit: the server's largest message in bytes, where it named one.
-        text: what was said, one line, without addresses.
+        text: a sentence of ours or what the server said, one line, without addresses.
     """
 
     stage: Stage
     code: int | None = None
+    enhanced: str | None = None
     unfit: bool = False
     limit: int | None = None
-    text: str = ""
+    text: Detail | str = ""
 
 
 class SendError(Exception):
@@ -274,21 +306,40 @@ class Misconfigured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The server refuses the mail; `ours` says whether that is about us, as its sender, and else it is not known."""
+
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """It was not tried: until then another mail finds out whether the server still refuses all that are like it."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """Its report cannot be read now, so the mail server was not asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shrink:
     """The server wants a smaller message, of at most `limit` bytes where it said so."""
 
     limit: int | None
 
 
-Verdict = Later | Dead | Misconfigured | Shrink
+FailureMeaning = Later | Dead | Misconfigured | Refused | Shrink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What became of a leased mail, to be written down."""
 
-    mail: StoredMail
-    end: Sent | Later | Dead | Misconfigured
+    mail: LeasedMail
+    end: Sent | Later | Dead | Misconfigured | Refused | Held | Unread
     failure: Failure | None
     at: datetime
 
@@ -324,7 +375,6 @@ class AlertText:
         resolves: the condition that ends it.
         repeated: whether it is mailed again while it lasts though nothing is new.
         command: what shows more.
-        names_files: whether the detail is names of files, which are the same in every language.
     """
 
     severity: Severity
@@ -335,4 +385,20 @@ class AlertText:
     resolves: str = field(default="It ends by itself as soon as the next attempt succeeds.")
     repeated: bool = True
     command: str = "userdrop status"
-    names_files: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertCause:
+    """What the administrator reads about a fault of a disk or a directory, whatever kind of alert it has led to.
+
+    Attributes:
+        title: for the subject, where no other thing is known to be wrong.
+        means: what is wrong.
+        cure: what to do.
+        command: what shows more; it ends with an option or the place for a directory, which is added where it is known.
+    """
+
+    title: str
+    means: str
+    cure: str
+    command: str

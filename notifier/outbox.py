@@ -1,39 +1,52 @@
 """The queue of mails, as tables: notices become mails, mails are leased, and every end is written down.
 
-Every function is one transaction and blocks; the loop calls them in threads. `now` is always UTC.
+A function that takes an engine makes one transaction and blocks; the loop calls it in a thread. One that takes a
+connection works within its caller's transaction. `now` is always UTC.
 """
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, false, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database import alerts, imports, mails, notices
-from importer.engines import reading_engine, take_turns
-from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
-from notifier.alerting import is_told, shared, told
+from importer.database.engines import reading_engine, take_turns
+from importer.database.tables import HELD, imports, mails, notices, tellings
+from importer.model import Audience, Claim, Counts, Notice, NoticeKind, ReasonCount, Refusal, Remark
 from notifier.letters import Letters
 from notifier.model import (
     Addresses,
-    Alert,
-    AlertKind,
-    AlertMail,
     Attachment,
     Bodies,
+    LeasedMail,
     Letter,
     Mail,
+    MailState,
     Queued,
     Report,
-    StoredMail,
 )
 from notifier.retrying import LONGEST_WAIT
+from notifier.spacing import LONGEST_HOLD, REMEMBERED, ToldReason, code_of, news_first, told_from
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -46,7 +59,9 @@ LEASE = timedelta(minutes=15)
 MOST_NOTICES = 20_000
 """Notices that one transaction turns into mails."""
 
-_REMEMBERED = timedelta(days=1)
+UNREAD = "its report cannot be read: "
+"""How the last error of a mail begins that waits for a report."""
+
 _CLOCK_STEP = timedelta(minutes=5)
 
 
@@ -60,7 +75,7 @@ def notice_from(facts: dict[str, Any]) -> Notice:
         claim_id=facts.get("claim_id"),
         counts=Counts(**(facts.get("counts") or {})),
         reasons=tuple(ReasonCount(**reason) for reason in facts.get("reasons") or ()),
-        warnings=tuple(Finding(**warning) for warning in facts.get("warnings") or ()),
+        warnings=tuple(Remark(**warning) for warning in facts.get("warnings") or ()),
         refusal=Refusal(**facts["refusal"]) if facts.get("refusal") else None,
         archive=facts.get("archive"),
         report=facts.get("report"),
@@ -98,31 +113,91 @@ def form(
     """Turn pending notices into mails: one for each recipient and client, in the transaction that ends the notices.
 
     A client's notices wait until none was added for `gather`, so that a window becomes one mail, but never longer than
-    `gather_at_most`.
+    `gather_at_most`; those of files that are refused again and again wait for one another (`notifier.spacing`).
     """
-    if not _anything_pending(engine):
+    if not _anything_pending(engine, now):
         return []
     with engine.begin() as connection:
         take_turns(connection, "forming of mails")
         formed: list[Queued] = []
-        for group in _pending(connection):
+        for group in _pending(connection, now):
             if not _is_gathered([row.created_at for row in group], now, gather, gather_at_most):
                 continue
-            facts = [notice_from(row.facts) for row in group]
-            made = _mails_about(facts, letters, addresses, now, next_run)
-            formed += [_insert(connection, mail) for mail in made]
-            _end_notices(connection, [row.id for row in group], now)
+            formed += _form_group(connection, group, letters, addresses, now=now, next_run=next_run)
         return formed
 
 
-def _anything_pending(engine: Engine) -> bool:
-    query = select(notices.c.id).where(notices.c.formed_at.is_(None)).limit(1)
+def _form_group(
+    connection: Connection,
+    group: Sequence[AnyRow],
+    letters: Letters,
+    addresses: Addresses,
+    *,
+    now: datetime,
+    next_run: datetime | None,
+) -> list[Queued]:
+    """Tell a client or the administrator of these and of what was held back, or hold these back as well."""
+    facts = [notice_from(row.facts) for row in group]
+    audience, told = facts[0].audience, _told_reasons(connection, facts[0])
+    held_until = told_from({*map(code_of, facts)}, told, audience, now)
+    if held_until > now:
+        _update_notices(connection, [row.id for row in group], held_until=held_until)
+        return []
+    every = [*_held_with(connection, group), *group]
+    facts = [notice_from(row.facts) for row in every]
+    have_waited = any(row.held_until is not None for row in every)
+    write = letters.to_admin if audience is Audience.ADMIN else letters.to_client
+    letter = write(news_first(facts), next_run, have_waited=have_waited)
+    queued = [insert_mail(connection, mail) for mail in _mails(letter, facts[0], addresses, now)]
+    _update_notices(connection, [row.id for row in every], formed_at=now)
+    _remember(connection, facts, now)
+    return queued
+
+
+def _told_reasons(connection: Connection, notice: Notice) -> list[ToldReason]:
+    query = select(tellings).where(_is_of(tellings, notice.client, notice.audience))
+    return [ToldReason(code=row.code, at=row.told_at) for row in connection.execute(query)]
+
+
+def _remember(connection: Connection, told: Sequence[Notice], now: datetime) -> None:
+    """Which reasons were told now; what was told more than a day ago is forgotten."""
+    client, audience = told[0].client, told[0].audience
+    codes = sorted({code for notice in told if (code := code_of(notice)) is not None})
+    if not codes:
+        return
+    is_old = or_(tellings.c.told_at <= now - REMEMBERED, tellings.c.told_at > now)
+    connection.execute(delete(tellings).where(_is_of(tellings, client, audience), is_old))
+    values = [{"client": client, "audience": audience, "code": code, "told_at": now} for code in codes]
+    connection.execute(insert(tellings), values)
+
+
+def _is_of(table: Table, client: str, audience: str) -> ColumnElement[bool]:
+    return and_(table.c.client == client, table.c.audience == audience)
+
+
+def _is_pending(now: datetime) -> ColumnElement[bool]:
+    """Not told yet, and not held back; a time further ahead than that was written under another clock."""
+    until = notices.c.held_until
+    is_free = or_(until.is_(None), until <= now, until > now + LONGEST_HOLD + _CLOCK_STEP)
+    return and_(notices.c.formed_at.is_(None), is_free)
+
+
+def _anything_pending(engine: Engine, now: datetime) -> bool:
+    query = select(notices.c.id).where(_is_pending(now)).limit(1)
     with reading_engine(engine).connect() as connection:
         return connection.execute(query).first() is not None
 
 
-def _pending(connection: Connection) -> list[list[AnyRow]]:
-    query = select(notices).where(notices.c.formed_at.is_(None)).order_by(notices.c.id).limit(MOST_NOTICES)
+def _held_with(connection: Connection, group: Sequence[AnyRow]) -> Sequence[AnyRow]:
+    """What was held back of the same client and audience, the oldest first."""
+    query = select(notices).where(_is_of(notices, group[0].client, group[0].audience), HELD)
+    known = {row.id for row in group}
+    rows = connection.execute(query.order_by(notices.c.id).limit(MOST_NOTICES))
+    return [row for row in rows if row.id not in known]
+
+
+def _pending(connection: Connection, now: datetime) -> list[list[AnyRow]]:
+    query = select(notices).where(_is_pending(now)).order_by(notices.c.id).limit(MOST_NOTICES)
     rows = sorted(connection.execute(query), key=_group)
     return [list(group) for _, group in groupby(rows, key=_group)]
 
@@ -135,12 +210,9 @@ def _is_gathered(created: Sequence[datetime], now: datetime, gather: timedelta, 
     return now - max(created) >= gather or now - min(created) >= at_most or max(created) > now
 
 
-def _mails_about(
-    group: Sequence[Notice], letters: Letters, addresses: Addresses, now: datetime, next_run: datetime | None
-) -> list[Mail]:
-    client, audience = group[0].client, group[0].audience
-    write = letters.to_admin if audience is Audience.ADMIN else letters.to_client
-    letter = write(group, next_run)
+def _mails(letter: Letter, notice: Notice, addresses: Addresses, now: datetime) -> list[Mail]:
+    """The letter to each of those who are told of such a notice."""
+    client, audience = notice.client, notice.audience
     return [
         Mail(
             message_id=new_message_id(addresses),
@@ -154,13 +226,14 @@ def _mails_about(
     ]
 
 
-def _end_notices(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+def _update_notices(connection: Connection, ids: Sequence[int], **values: datetime) -> None:
     for start in range(0, len(ids), 500):
         chosen = notices.c.id.in_(ids[start : start + 500])
-        connection.execute(update(notices).where(chosen).values(formed_at=now))
+        connection.execute(update(notices).where(chosen).values(values))
 
 
-def _insert(connection: Connection, mail: Mail) -> Queued:
+def insert_mail(connection: Connection, mail: Mail) -> Queued:
+    """Store a mail, due at once."""
     values = {
         "message_id": mail.message_id,
         "recipient": mail.recipient,
@@ -171,7 +244,7 @@ def _insert(connection: Connection, mail: Mail) -> Queued:
         "attachments": [asdict(attachment) for attachment in mail.letter.attachments],
         "unattached": None if mail.letter.unattached is None else asdict(mail.letter.unattached),
         "language": mail.letter.language,
-        "state": "queued",
+        "state": MailState.QUEUED,
         "tries": 0,
         "created_at": mail.created_at,
         "next_try_at": mail.created_at,
@@ -182,8 +255,10 @@ def _insert(connection: Connection, mail: Mail) -> Queued:
 
 def lease(
     engine: Engine, *, node: str, now: datetime, limit: int, early: bool = False, database_now: datetime | None = None
-) -> list[StoredMail]:
-    """Take up to `limit` mails that are due, the longest due first; nobody else gets them for LEASE.
+) -> list[LeasedMail]:
+    """Take up to `limit` mails that are due, the longest due and least tried first; nobody else gets them for LEASE.
+
+    Mails that wait for a report are never taken early: they say nothing of the mail server.
 
     A time further ahead than any wait or lease reaches was written under another clock, and counts as passed.
 
@@ -196,11 +271,12 @@ def lease(
         database_now: by which leases begin and end, the same for all nodes; `now` where there is only one.
     """
     leasing = database_now or now
-    wanted = and_(mails.c.state == "queued", _is_free(leasing), true() if early else _is_due(now))
+    has_its_turn = or_(_is_due(now), not_(_waits_for_report())) if early else _is_due(now)
+    wanted = and_(mails.c.state == MailState.QUEUED, _is_free(leasing), has_its_turn)
     if not _any(engine, wanted):
         return []
     until = leasing + LEASE
-    query = select(mails).where(wanted).order_by(mails.c.next_try_at, mails.c.id).limit(limit)
+    query = select(mails).where(wanted).order_by(mails.c.next_try_at, mails.c.tries, mails.c.id).limit(limit)
     with engine.begin() as connection:
         rows = connection.execute(query.with_for_update(skip_locked=True)).all()
         taken = mails.c.id.in_([row.id for row in rows])
@@ -223,16 +299,20 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(at <= now, at > now + LONGEST_WAIT + _CLOCK_STEP)
 
 
+def _waits_for_report() -> ColumnElement[bool]:
+    return func.coalesce(mails.c.last_error, "").startswith(UNREAD)
+
+
 def hurry(engine: Engine, *, now: datetime) -> None:
-    """The server is back: every queued mail is due."""
-    waiting = and_(mails.c.state == "queued", mails.c.next_try_at > now)
+    """Make all queued mails due, except those that wait for a report."""
+    waiting = and_(mails.c.state == MailState.QUEUED, mails.c.next_try_at > now, not_(_waits_for_report()))
     with engine.begin() as connection:
         connection.execute(update(mails).where(waiting).values(next_try_at=now))
 
 
-def _stored(row: AnyRow) -> StoredMail:
+def _stored(row: AnyRow) -> LeasedMail:
     attachments = tuple(Attachment(**attachment) for attachment in row.attachments)
-    return StoredMail(
+    return LeasedMail(
         id=row.id,
         message_id=row.message_id,
         recipient=row.recipient,
@@ -248,6 +328,7 @@ def _stored(row: AnyRow) -> StoredMail:
         created_at=row.created_at,
         tries=row.tries,
         next_try_at=row.next_try_at,
+        refused_since=row.refused_since,
     )
 
 
@@ -259,28 +340,71 @@ def release(engine: Engine, node: str, ids: Sequence[int] | None = None) -> None
         connection.execute(update(mails).where(own).values(leased_until=None, leased_by=None))
 
 
-def mark_sent(engine: Engine, mail: StoredMail, *, now: datetime) -> None:
-    """The server has taken it."""
+def mark_sent(engine: Engine, mail: LeasedMail, *, now: datetime) -> None:
+    """Mark a mail as sent."""
     with engine.begin() as connection:
-        _mark(connection, mail, state="sent", tries=mail.tries + 1, ended_at=now, last_error=None)
+        _mark(
+            connection,
+            mail,
+            state=MailState.SENT,
+            tries=mail.tries + 1,
+            ended_at=now,
+            last_error=None,
+            refused_since=None,
+        )
 
 
-def mark_later(engine: Engine, mail: StoredMail, *, next_try_at: datetime, error: str) -> None:
-    """It failed and is tried again."""
+def mark_later(engine: Engine, mail: LeasedMail, *, next_try_at: datetime, error: str) -> None:
+    """Mark a mail to be tried again at `next_try_at`."""
     with engine.begin() as connection:
         _mark(connection, mail, tries=mail.tries + 1, next_try_at=next_try_at, last_error=error)
 
 
-def mark_dead(engine: Engine, mail: StoredMail, *, now: datetime, error: str, instead: Mail) -> Queued:
-    """It is given up; in the same transaction a mail that says so is queued."""
+def mark_refused(engine: Engine, mail: LeasedMail, *, now: datetime, next_try_at: datetime, error: str) -> None:
+    """The server refused it for what may be our sake, and it is tried again."""
+    since = mail.refused_since or now
     with engine.begin() as connection:
-        _mark(connection, mail, state="dead", tries=mail.tries + 1, ended_at=now, last_error=error)
-        return _insert(connection, instead)
+        _mark(connection, mail, tries=mail.tries + 1, next_try_at=next_try_at, last_error=error, refused_since=since)
 
 
-def _mark(connection: Connection, mail: StoredMail, **values: object) -> None:
-    """Only a queued mail changes: what an operator did meanwhile stands."""
-    mine = and_(mails.c.id == mail.id, mails.c.state == "queued")
+def mark_held(engine: Engine, mail: LeasedMail, *, now: datetime, next_try_at: datetime) -> None:
+    """It waits with others that the server refuses; it was not asked, so that was no try."""
+    with engine.begin() as connection:
+        _mark(connection, mail, next_try_at=next_try_at, refused_since=mail.refused_since or now)
+
+
+def refused_recipients(engine: Engine) -> list[tuple[str | None, str]]:
+    """The client and the recipient of each mail that waits because the server refuses it."""
+    query = select(mails.c.client, mails.c.recipient).where(
+        mails.c.state == MailState.QUEUED, mails.c.refused_since.is_not(None)
+    )
+    with reading_engine(engine).connect() as connection:
+        return [(row.client, row.recipient) for row in connection.execute(query.distinct())]
+
+
+def mark_unread(engine: Engine, mail: LeasedMail, *, next_try_at: datetime, error: str) -> None:
+    """Note that a mail's report could not be read; the server was not asked, so this is no try."""
+    with engine.begin() as connection:
+        _mark(connection, mail, next_try_at=next_try_at, last_error=f"{UNREAD}{error}")
+
+
+def waiting_for_reports(engine: Engine) -> set[str]:
+    """The clients about whom mails wait for a report that cannot be read."""
+    query = select(mails.c.client).where(mails.c.state == MailState.QUEUED, _waits_for_report()).distinct()
+    with reading_engine(engine).connect() as connection:
+        return {client or "" for client in connection.execute(query).scalars()}
+
+
+def mark_dead(engine: Engine, mail: LeasedMail, *, now: datetime, error: str, instead: Mail) -> Queued:
+    """Give a mail up, and queue one that says so, in one transaction."""
+    with engine.begin() as connection:
+        _mark(connection, mail, state=MailState.DEAD, tries=mail.tries + 1, ended_at=now, last_error=error)
+        return insert_mail(connection, instead)
+
+
+def _mark(connection: Connection, mail: LeasedMail, **values: object) -> None:
+    """Change a mail if it is still queued: what an operator did meanwhile stands."""
+    mine = and_(mails.c.id == mail.id, mails.c.state == MailState.QUEUED)
     connection.execute(update(mails).where(mine).values(leased_until=None, leased_by=None, **values))
 
 
@@ -303,68 +427,4 @@ def _report(attachment: Attachment, row: AnyRow) -> Report:
     work = Claim(id=row.claim_id, client=row.client, directory=directory, name="").report
     # Between the two looks it may move from work to bak, hence bak is always looked into after work.
     places = (work, archived) if row.archived_at is None else (archived, work, archived)
-    return Report(attachment=attachment, places=places, in_bak=row.report)
-
-
-def record_alerts(engine: Engine, changed: Iterable[Alert], about: Iterable[tuple[AlertMail, Mail]]) -> list[Queued]:
-    """Store alerts as they are now, and the mails that tell of them, in one transaction.
-
-    Nodes that meet the same condition share its alert: it is opened, mailed and ended by whoever comes first.
-    """
-    with engine.begin() as connection:
-        take_turns(connection, "alerts")
-        for alert in changed:
-            _store_alert(connection, alert)
-        queued = []
-        for alert_mail, mail in about:
-            known = _shared(connection, alert_mail.alert)
-            if known is None or not is_told(_alert(known), alert_mail, mail.created_at):
-                _store_alert(connection, told(alert_mail.alert, alert_mail.occasion, mail.created_at))
-                queued.append(_insert(connection, mail))
-        return queued
-
-
-def _store_alert(connection: Connection, alert: Alert) -> None:
-    known = _shared(connection, alert)
-    stored = alert if known is None else shared(_alert(known), alert)
-    values = {
-        "kind": stored.kind.value,
-        "client": stored.client,
-        # What is not told yet is not stored either, so that it is new again after a crash.
-        "detail": stored.detail if stored.changed_at is None else stored.told[-1],
-        "opened_at": stored.opened_at,
-        "mailed_at": stored.mailed_at,
-        "resolved_at": stored.resolved_at,
-    }
-    if known is None:
-        connection.execute(insert(alerts).values(values))
-    else:
-        connection.execute(update(alerts).where(alerts.c.id == known.id).values(values))
-
-
-def _shared(connection: Connection, alert: Alert) -> AnyRow | None:
-    """The stored alert of the same condition: the open one, or the same, or one whose end this one has seen as well."""
-    seen_too = alerts.c.resolved_at >= alert.opened_at if alert.resolved_at is not None else false()
-    same = or_(alerts.c.resolved_at.is_(None), alerts.c.opened_at == alert.opened_at, seen_too)
-    query = select(alerts).where(alerts.c.kind == alert.kind.value, alerts.c.client == alert.client, same)
-    return connection.execute(query.order_by(alerts.c.resolved_at.is_(None).desc(), alerts.c.id.desc())).first()
-
-
-def known_alerts(engine: Engine, *, now: datetime) -> list[Alert]:
-    """The alerts that are open or ended within the last day; kinds of a later version are left out."""
-    query = select(alerts).where(or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at > now - _REMEMBERED))
-    with reading_engine(engine).connect() as connection:
-        rows = connection.execute(query.order_by(alerts.c.id)).all()
-    return [_alert(row) for row in rows if row.kind in set(AlertKind)]
-
-
-def _alert(row: AnyRow) -> Alert:
-    return Alert(
-        kind=AlertKind(row.kind),
-        client=row.client,
-        detail=row.detail,
-        opened_at=row.opened_at,
-        mailed_at=row.mailed_at,
-        resolved_at=row.resolved_at,
-        told=() if row.mailed_at is None else (row.detail,),
-    )
+    return Report(attachment=attachment, directory=directory, places=places, in_bak=row.report)

@@ -11,7 +11,9 @@ from babel.dates import format_datetime, get_timezone_name
 from babel.numbers import format_decimal
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined, select_autoescape
 
-from importer.translating import catalogue
+from importer.model import Detail
+from importer.words.details import detail
+from importer.words.translating import catalogue
 
 _MOMENTS = {"en": "yyyy-MM-dd HH:mm", "fr": "d MMMM yyyy, H 'h' mm"}
 _FIRST_OF_MONTH = {"fr": "d'er' MMMM yyyy, H 'h' mm"}
@@ -32,7 +34,7 @@ class Words:
     catalogue: gettext.NullTranslations
     built_in: Environment
     own: Environment | None
-    broken: dict[str, str]
+    broken: dict[str, Detail]
 
     def render(self, name: str, facts: dict[str, Any]) -> str:
         """A template with its facts; where the site's own fails, ours."""
@@ -40,7 +42,7 @@ class Words:
             try:
                 text = self.own.get_template(name).render(facts)
             except Exception as error:  # noqa: BLE001 - a template may raise anything; the letter is written all the same
-                self.broken[name] = f"{name}: {type(error).__name__}"
+                self.broken[name] = detail("at", where=name, why=type(error).__name__)
             else:
                 self.broken.pop(name, None)
                 return text
@@ -86,7 +88,7 @@ class Templates:
 
     directory: Path | None = None
     timezone: tzinfo = UTC
-    broken: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, Detail] = field(default_factory=dict)
     _words: dict[tuple[str, tzinfo], Words] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, language: str, timezone: tzinfo | None = None) -> Words:

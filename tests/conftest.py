@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine
 
-from importer.engines import make_engine
+from importer.database.engines import make_engine
+from tests.importing import Site, make_site
 from tests.servers.ftps import FtpsServer, reachable_directory, vsftpd
 from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.smtp import SmtpServer, smtp_server
@@ -16,6 +17,14 @@ from tests.servers.smtp import SmtpServer, smtp_server
 # A machine that others use too is no reason for a failure.
 settings.register_profile("userdrop", deadline=None)
 settings.load_profile("userdrop")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a PostgreSQL server, so that they can be left out where none is installed."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "postgresql" in item.fixturenames:
+            item.add_marker("postgresql")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -60,7 +69,7 @@ def postgresql() -> Iterator[PostgresqlServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new, empty database of each kind that userdrop works on."""
     if request.param == "sqlite":
@@ -75,3 +84,11 @@ def engine(database_url: str) -> Iterator[Engine]:
     made = make_engine(database_url)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A client's upload directory beside an SQLite database."""
+    made = make_site(tmp_path)
+    yield made
+    made.engine.dispose()

@@ -7,7 +7,7 @@ import itertools
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +16,27 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, event, select
 
-from importer import claiming
-from importer.anchoring import Folder
-from importer.archiving import BAK
-from importer.claiming import fingerprint
-from importer.database import imports, migrate, notices, user_table
-from importer.engines import make_engine
-from importer.examining import Examination, Source, begin_examination
-from importer.format import Format
-from importer.format_file import load_format, parse_format
-from importer.importing import Clock, Importer
+from importer.clock import Clock
+from importer.database.engines import make_engine
+from importer.database.tables import imports, migrate, notices, user_table
+from importer.files import claiming
+from importer.files.anchoring import Folder
+from importer.files.archiving import BAK
+from importer.files.claiming import fingerprint
+from importer.formats.columns import Format
+from importer.formats.format_file import load_format, parse_format
+from importer.importing import Importer
+from importer.judging.examining import Judging, begin_judging
+from importer.judging.judge import Source
+from importer.judging.judged import Judged
+from importer.judging.reporting import write_report
 from importer.model import Claim, Fingerprint, Outcome
-from importer.reading import BLOCK_BYTES, Limits
-from importer.repeats import MANY_ROWS, ROW_BYTES
-from importer.reporting import write_report
+from importer.reading.user_file import BLOCK_BYTES, Limits
+from importer.storing.repeats import MANY_ROWS, ROW_BYTES
 from tests.servers.tools import unavailable
 
 NOW = dt.datetime(2026, 11, 22, 10, 10, 13, tzinfo=dt.UTC)
-LIMITS = Limits(max_bytes=1 << 24, max_expanded_bytes=1 << 24)
+LIMITS = Limits(max_bytes=1 << 26, max_expanded_bytes=1 << 26)
 BUILT_IN = load_format(None)
 PEOPLE = parse_format(
     """
@@ -68,25 +71,24 @@ def opened(
     name: str = "people.csv",
     block_bytes: int = BLOCK_BYTES,
     language: str = "en",
-) -> Iterator[Examination]:
+) -> Iterator[Judging]:
     """A file of that text, of which no block is judged yet."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "copy"
         path.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
         source = Source(path=path, name=name, format=format_, limits=LIMITS, language=language, block_bytes=block_bytes)
-        with begin_examination(source, today=NOW.date(), spool_directory=Path(directory)) as examination:
-            yield examination
+        with begin_judging(source, today=NOW.date(), spool_directory=Path(directory)) as judging:
+            yield judging
 
 
 @contextmanager
-def examined(text: str | bytes, format_: Format = PEOPLE, **how: Any) -> Iterator[Examination]:  # noqa: ANN401 - as opened
+def examined(text: str | bytes, format_: Format = PEOPLE, **how: Any) -> Iterator[Judged]:  # noqa: ANN401 - as opened
     """A file of that text, read and judged."""
-    with opened(text, format_, **how) as examination:
-        examination.finish()
-        yield examination
+    with opened(text, format_, **how) as judging:
+        yield judging.finish()
 
 
-def messages(examination: Examination) -> dict[int, list[str]]:
+def messages(examination: Judged) -> dict[int, list[str]]:
     """Row → the sentences that tell why it failed."""
     found: dict[int, list[str]] = {}
     for _, reasons in examination.failed():
@@ -95,7 +97,7 @@ def messages(examination: Examination) -> dict[int, list[str]]:
     return found
 
 
-def accepted(examination: Examination) -> dict[int, dict[str, str | None]]:
+def accepted(examination: Judged) -> dict[int, dict[str, str | None]]:
     """Row → what is to be stored."""
     rows = (row for frame in examination.accepted() for row in frame.iter_rows(named=True))
     return {row.pop("row"): {name: value for name, value in row.items() if name != "line"} for row in rows}
@@ -191,10 +193,10 @@ class Site:
         """An importer whose clock stands still."""
         return Importer(self.engine, self.format, LIMITS, clock(**how))
 
-    def take(self, *names: str, **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
-        """Import the files of these names."""
-        uploads = [self.seen(name) for name in names]
-        return list(self.importer(**how).import_files("acme", self.folder, uploads))
+    def take(self, *names: str, unseen_ends: Iterable[str] = (), **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
+        """Import the files of these names; of some nothing has told the end of the upload."""
+        uploads, unseen = [self.seen(name) for name in names], frozenset(unseen_ends)
+        return list(self.importer(**how).import_files("acme", self.folder, uploads, unseen_ends=unseen))
 
     def recover(self, **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
         """Finish what was left."""
@@ -242,4 +244,6 @@ def mounted(path: Path, *options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        # The mount namespace of another test, as a soak's, may still have in use what was mounted when it was made.
+        if subprocess.run(["umount", str(path)], check=False, capture_output=True).returncode:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)

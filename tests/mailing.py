@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select
 
-from importer.database import imports, mails, metadata, notices
-from importer.engines import make_engine
-from importer.model import Audience, Claim, Counts, Finding, Notice, NoticeKind, ReasonCount, Refusal
+from importer.database.engines import make_engine
+from importer.database.tables import imports, mails, metadata, notices
+from importer.model import Audience, Claim, Counts, Notice, NoticeKind, ReasonCount, Refusal, Remark
 from notifier.letters import Letters
 from notifier.model import Addresses
 from notifier.templating import Templates
@@ -22,16 +22,21 @@ REPORT = b"unique_id,email,import_error\r\nU1,ana@,email 'ana@' is not a valid a
 
 
 class Clock:
-    """A time that only the test moves."""
+    """A time that only the test moves; seconds that have passed are counted by `advance` alone."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
+        self._passed = timedelta(0)
+
+    def elapsed(self) -> float:
+        return self._passed.total_seconds()
 
     def __call__(self) -> datetime:
         return self.now
 
     def advance(self, **parts: float) -> None:
         self.now += timedelta(**parts)
+        self._passed += timedelta(**parts)
 
 
 def failed_rows(number: int = 1, **changes: Any) -> Notice:  # noqa: ANN401 - any field of a notice
@@ -49,7 +54,7 @@ def failed_rows(number: int = 1, **changes: Any) -> Notice:  # noqa: ANN401 - an
             ),
             ReasonCount(code="required", column="unique_id", count=7, example_row=3, example="unique_id is required"),
         ),
-        warnings=(Finding(code="unknown_column", column="Colour", message="the column 'Colour' was ignored"),),
+        warnings=(Remark(code="unknown_column", column="Colour", message="the column 'Colour' was ignored"),),
         archive=f"students.20260301T143301Z.{number}.csv",
         report=f"students.20260301T143301Z.{number}.failed.csv",
     )

@@ -8,10 +8,12 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from importer.examining import Examination, Source, examine
-from importer.format import Format
+from importer.formats.columns import Format
+from importer.judging.examining import examine
+from importer.judging.judge import Source
+from importer.judging.judged import Judged
 from importer.model import FileRefused
-from importer.reading import Block, Limits, UserFile, open_user_file
+from importer.reading.user_file import Block, Limits, UserFile, open_user_file
 from tests.reference import Blank, Failure, Good, Reading, Refused, Rejected, Verdict
 from tests.reference.text import trimmed
 
@@ -55,7 +57,7 @@ def checked(data: bytes, format_: Format, *, name: str = "users.csv") -> Verdict
             return Refused(code=refused.refusal.code)
 
 
-def _verdict(examination: Examination) -> Verdict:
+def _verdict(examination: Judged) -> Verdict:
     verdict = Verdict(
         accepted=dict(_accepted(examination)),
         failures=[*_failures(examination)],
@@ -70,14 +72,14 @@ def _verdict(examination: Examination) -> Verdict:
     return verdict
 
 
-def _accepted(examination: Examination) -> Iterator[tuple[int, dict[str, str]]]:
+def _accepted(examination: Judged) -> Iterator[tuple[int, dict[str, str]]]:
     for frame in examination.accepted():
         for row in frame.select("row", *examination.header.positions).iter_rows(named=True):
             number = row.pop("row")
             yield number, {column: value for column, value in row.items() if value is not None}
 
 
-def _failures(examination: Examination) -> Iterator[Failure]:
+def _failures(examination: Judged) -> Iterator[Failure]:
     key = f"c{examination.header.positions[examination.source.format.key]}"
     for cells, reasons in examination.failed():
         codes = reasons.group_by("row", maintain_order=True).agg(pl.struct("code", "column").alias("reasons"))

@@ -1,1 +1,1 @@
-"""From an event in the upload directory to a batch of settled uploads, and the service around it."""
+"""The service: it finds complete uploads, has them imported and mails sent, and answers commands and HTTP."""

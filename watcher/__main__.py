@@ -1,14 +1,14 @@
-"""`python -m watcher` is `userdrop`."""
+"""The entry of `python -m watcher`, which is `userdrop`."""
 
 import os
 import sys
 from contextlib import suppress
 
-from watcher.cli import main
+from watcher.commands.cli import main
 
 
 def run() -> None:
-    """Run a command; where it has loaded polars, without taking that down, which takes a twentieth of a second."""
+    """Run a command, and end without taking down polars, which would take a twentieth of a second."""
     try:
         main()
     except SystemExit as end:

@@ -4,60 +4,66 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import URL, make_url
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from importer.archiving import BAK
-from importer.engines import BUSY_SECONDS, database_time, make_engine, sqlite_file
-from importer.format import Format
-from importer.model import Retention, shown_name
+from importer.database.engines import BUSY_SECONDS, database_time, make_engine, reading_engine
+from importer.database.identity import Identity, identity_of, place_of
+from importer.formats.columns import Format
+from importer.model import shown_name
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
-from notifier.letters import Letters, OwnLetters
-from notifier.model import Addresses, AlertKind, OwnAddresses
-from notifier.smtp import SESSION_SECONDS, FolderTransport, SmtpTransport, Tls, Transport
-from notifier.templating import Templates
-from watcher.batching import next_tick
-from watcher.clients import Clients
-from watcher.clock import elapsed, utc_now
-from watcher.confining import Allowance
-from watcher.control import answering
+from notifier.model import AlertKind
+from notifier.smtp import SESSION_SECONDS
+from watcher.base.clock import elapsed, utc_now
+from watcher.base.control import answering
+from watcher.base.instance import UPLOADS_FILE, node_name
+from watcher.base.journal import Journal
+from watcher.base.signals import obey
 from watcher.disks import Disks
-from watcher.folders import Found, find, key_of
 from watcher.heartbeat import Heartbeat
-from watcher.imports import Imports
-from watcher.instance import node_name
-from watcher.intake import Intake
-from watcher.journal import Journal
-from watcher.model import CLIENT
-from watcher.observing import Observers
-from watcher.progress import Task
-from watcher.server_log import ServerLog, ServerVerdicts
-from watcher.settings import SESSION_USER, ClientSettings, ServiceManager, Settings
-from watcher.settling import Patience
-from watcher.snapshot import Clocks, ServiceSnapshot, open_alerts
-from watcher.worker import Worker, WorkerConfig
+from watcher.settings.variables import ServiceManager, Settings
+from watcher.stalls import Task
+from watcher.uploads.batching import next_tick
+from watcher.uploads.clients import Clients
+from watcher.uploads.intake import Intake
+from watcher.uploads.memory import Memory
+from watcher.uploads.observing import Observers
+from watcher.uploads.snapshot import Clocks, FileSnapshot, ServiceSnapshot, open_alerts
+from watcher.wiring import (
+    OwnSettings,
+    addresses,
+    clients_found,
+    letters,
+    patience_of,
+    places,
+    retention,
+    server_log,
+    transport,
+    worker_config,
+)
+from watcher.work.imports import Imports
+from watcher.work.worker import Worker
 
 DRAIN_SECONDS = 25.0
-"""How long the file in hand may take after SIGTERM; the service is gone within 30 s."""
+"""Seconds that the file in hand may take after SIGTERM; the service is gone within 30 s."""
 
 ONCE_PATIENCE_SECONDS = 60.0
-"""How long a single run waits for a database that is out."""
+"""Seconds for which a single run waits for a database that is out."""
 
 WATCH_SECONDS = 300.0
-"""Longer than a scan of the largest directory, and than a look at a hundred files of it, takes on the slowest disk."""
+"""More seconds than a scan of the largest directory, or a look at a hundred of its files, takes on a slow disk."""
 IMPORT_SECONDS = 120.0
-"""Beyond the time that a file may take, after which the worker is ended and replaced."""
+"""Seconds beyond the time that a file may take, after which the worker is ended and replaced."""
 DELIVERY_SECONDS = SESSION_SECONDS + 3 * BUSY_SECONDS
-"""A session with the mail server, and what waits for SQLite's write lock before and after it."""
+"""Seconds for a session with the mail server, and for waiting for SQLite's write lock before and after it."""
 
 log = structlog.get_logger()
 
@@ -75,10 +81,10 @@ class Service:
     """The service of one upload directory, which is a client, or whose folders are.
 
     Args:
-        settings: in force.
+        settings: the settings in force.
         format_: the columns of a user file.
-        journal: what the log has said of files.
-        manager: who has started it; None where nobody wants to be told how it is.
+        journal: the log's events of files.
+        manager: the manager of services, which is told how the service is; None for nobody.
     """
 
     def __init__(
@@ -90,24 +96,30 @@ class Service:
         self._node = node_name(settings.state_dir)
         self._manager = manager or ServiceManager()
         self._is_prepared = False
+        self._database: Identity | None = None
         self._delivery_got_on: float | None = None
         self._stopping = asyncio.Event()
         self._engine = make_engine(settings.database)
-        self._alerts = Alerts(utc_now)
-        self._worker = Worker(_worker_config(settings, format_))
+        self._alerts = Alerts(utc_now, elapsed)
+        self._worker = Worker(worker_config(settings, format_))
+        self._own = OwnSettings(settings, lambda: self._clients.shared)
         self._delivery = self._make_delivery()
-        self._disks = Disks(places=_places(settings), limit=settings.min_free_mb << 20, alerts=self._alerts)
+        self._disks = Disks(places=places(settings), limit=settings.min_free_mb << 20, alerts=self._alerts)
         self._imports = Imports(
             worker=self._worker,
             alerts=self._alerts,
             elapsed=elapsed,
             told=self._delivery.wake,
             released=self._release,
-            purges=_retention(settings).shortest is not None,
+            purges=retention(settings).shortest is not None,
             now=utc_now,
         )
         self._observers = Observers()
-        self._clients = Clients(find=self._find, serve=self._serve, alerts=self._alerts, elapsed=elapsed)
+        self._log = server_log(settings)
+        self._memory = Memory(settings.state_dir / UPLOADS_FILE)
+        self._clients = Clients(
+            find=partial(clients_found, settings), serve=self._serve, alerts=self._alerts, elapsed=elapsed
+        )
 
     async def run(self, begun: Callable[[], None]) -> None:
         """Import at every tick until SIGTERM or SIGINT.
@@ -120,18 +132,21 @@ class Service:
             UnusableAddressError: the HTTP server cannot listen where it should.
         """
         self._obey_signals()
-        self._log_start()
+        _log_start(self._settings)
         try:
             async with self._answering(), self._serving(), asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._deliver())
                 tasks.create_task(self._clients.run(self._stopping))
                 tasks.create_task(self._import())
                 tasks.create_task(self._disks.run(self._stopping))
+                tasks.create_task(self._follow())
+                tasks.create_task(self._memory.run(self._stopping))
                 if (heartbeat := self._heartbeat()) is not None:
                     tasks.create_task(heartbeat.run(self._stopping))
                 await self._imports.met_database.wait()
                 if not self._stopping.is_set():
                     begun()
+            await self._delivery.end()
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -145,44 +160,54 @@ class Service:
             UnusableSetupError: format file or database cannot be used as they are.
         """
         self._obey_signals()
-        self._log_start()
+        _log_start(self._settings)
         try:
             await self._disks.look()
+            following = asyncio.create_task(self._follow())
             await self._until_stopped(self._settle_and_import())
+            following.cancel()
         finally:
             await self._delivery.once()
             await self._clients.close()
             self._close()
 
     def unmailed(self) -> list[str]:
-        """What no mail can tell, for the operator when the service has ended."""
+        """What no mail can tell the operator, to be told when the service has ended."""
         return self._alerts.unmailed()
 
-    def snapshot(self) -> ServiceSnapshot:
-        """What the service shows of itself."""
+    async def snapshot(self) -> ServiceSnapshot:
+        """The state of the service, for `userdrop status`."""
+        clients = await self._clients.snapshot()
         return ServiceSnapshot(
             version=version("userdrop"),
             pid=os.getpid(),
             node=self._node,
             started_at=self._started_at,
             running=self._imports.running(Clocks(now=utc_now(), elapsed=elapsed())),
-            clients=self._clients.snapshot(),
+            clients=clients,
             alerts=open_alerts(self._alerts.board.alerts),
         )
 
-    def _file(self, client: str, name: str) -> dict[str, object]:
-        """What the service knows of a file."""
-        alerts = [each for each in open_alerts(self._alerts.board.alerts) if each.client in {"", client}]
-        return {
-            "file": self._clients.file(client, name),
-            "alerts": alerts,
-            "events": self._journal.of(client, shown_name(name)),
-        }
+    async def _file(self, client: str, name: str) -> FileSnapshot:
+        """The knowledge of the service about a file."""
+        alerts = open_alerts(self._alerts.board.alerts)
+        return FileSnapshot(
+            file=self._clients.file(client, name),
+            alerts=tuple(each for each in alerts if each.client in {"", client}),
+            events=self._journal.of(client, shown_name(name)),
+        )
+
+    async def _identity(self) -> Identity | None:
+        return self._database
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
-        """Answer other processes meanwhile; files are imported without that, too."""
-        answers: dict[str, Callable[..., object]] = {"status": self.snapshot, "file": self._file}
+        """Answer other processes while the block runs; files are imported even where that is not possible."""
+        answers: dict[str, Callable[..., Awaitable[object]]] = {
+            "status": self.snapshot,
+            "file": self._file,
+            "database": self._identity,
+        }
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(answering(self._settings.state_dir, answers))
@@ -192,7 +217,7 @@ class Service:
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
-        """Answer by HTTP meanwhile, where that is asked for."""
+        """Answer by HTTP while the block runs, where the settings ask for it."""
         address, token = self._settings.http_address, self._settings.http_token
         if address is None:
             yield
@@ -210,25 +235,29 @@ class Service:
             now=utc_now,
             service=self.snapshot,
             clients=self._clients.gauges,
+            file=self._file,
+            folder=self._clients.folder,
             alerts=self._alerts,
             counting=self._imports.counting,
             delivered=lambda: self._delivery.delivered,
         )
-        answers = Answers(metrics=gathering.metrics, readiness=gathering.readiness, page=gathering.page)
+        answers = Answers(
+            metrics=gathering.metrics, readiness=gathering.readiness, page=gathering.page, story=gathering.story
+        )
         with closing(gathering):
             async with serving(listener, answers, token=None if token is None else token.get_secret_value()):
                 log.info("http_listening", address=self._settings.http_listen)
                 yield
 
     def _heartbeat(self) -> Heartbeat | None:
-        """What tells systemd how the service is; None where nobody listens."""
+        """Make the part that tells systemd how the service is; None where nobody listens."""
         if self._manager.socket is None:
             return None
         return Heartbeat(
             address=self._manager.socket,
             watchdog_seconds=self._manager.watchdog_seconds,
             is_ready=self._has_begun,
-            status=self._status,
+            status=partial(_status, self._clients, self._alerts),
             tasks=self._tasks,
             elapsed=elapsed,
         )
@@ -237,13 +266,8 @@ class Service:
         """Whether the database is as it should be, or is out, which the service outlasts."""
         return self._is_prepared or any(map(self._alerts.is_open, (AlertKind.DATABASE, AlertKind.WORKER)))
 
-    def _status(self) -> str:
-        alerts = len(open_alerts(self._alerts.board.alerts))
-        files = self._clients.outstanding()
-        return f"clients: {self._clients.number}, files that wait: {files}, open alerts: {alerts}"
-
     def _tasks(self) -> tuple[Task, ...]:
-        """What must get on, each with the time that no step of it takes."""
+        """The tasks that must get on, each with the time that no step of it takes."""
         of_file = self._settings.file_seconds + IMPORT_SECONDS
         return (
             Task(name="watch", since=self._clients.got_on(), patience=WATCH_SECONDS),
@@ -253,6 +277,11 @@ class Service:
 
     def _note_delivery(self) -> None:
         self._delivery_got_on = elapsed()
+
+    async def _follow(self) -> None:
+        """Follow the FTP server's log, where it may be read."""
+        if self._log is not None:
+            await self._log.run(self._stopping)
 
     async def _deliver(self) -> None:
         await self._imports.met_database.wait()
@@ -268,6 +297,7 @@ class Service:
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if not work.done() and self._worker.is_busy:
+            self._worker.give_back_attempt()
             self._worker.finish_file()
             await asyncio.wait({work}, timeout=DRAIN_SECONDS)
         if work.done():
@@ -280,6 +310,7 @@ class Service:
     async def _prepare_and_import(self) -> None:
         await self._imports.prepare()
         self._is_prepared = True
+        self._database = await asyncio.to_thread(_identity_in, self._engine, self._settings.database)
         await self._imports.run(self._stopping)
 
     async def _settle_and_import(self) -> None:
@@ -290,56 +321,30 @@ class Service:
     def _release(self, client: str, names: list[str]) -> None:
         self._clients.release(client, names)
 
-    def _find(self) -> Found:
-        directory = _directory(self._settings)
-        if self._settings.client_folders:
-            return find(directory, self._settings.clients.keys())
-        return Found(clients={CLIENT: directory})
-
-    def _serve(self, client: str, directory: Path) -> Intake:
+    def _serve(self, client: str, directory: Path, stagger: float) -> Intake:
         settings = self._settings
-        self._imports.serve(client, directory, language=self._own(client).language or settings.language)
+        self._imports.serve(client, directory, language=self._own.of(client).language or settings.language)
         return Intake(
             client=client,
             directory=directory,
             interval=settings.interval,
-            patience=_patience(settings, self._own(client)),
-            verdicts=_verdicts(settings, directory),
+            patience=patience_of(settings, self._own.of(client)),
+            verdicts=None if self._log is None else self._log.of(directory),
             now=utc_now,
             elapsed=elapsed,
             alerts=self._alerts,
             hand_on=partial(self._imports.add, client),
-            hold=partial(self._imports.report_incomplete, client),
+            tell_doubt=partial(self._imports.report_incomplete, client),
+            tell_replaced=partial(self._imports.report_replaced, client),
             observers=self._observers,
-        )
-
-    def _own(self, client: str) -> ClientSettings:
-        """A client's own settings; none where they may be another's."""
-        key = key_of(client)
-        own = self._settings.clients.get(key)
-        return ClientSettings() if own is None or key in self._clients.shared else own
-
-    def _own_addresses(self, client: str) -> OwnAddresses:
-        own = self._own(client)
-        return OwnAddresses(
-            failed_import=own.failed_import_email or (),
-            admin=own.reply_to_admin_email,
-            success=own.success_email or (),
-        )
-
-    def _own_letters(self, client: str) -> OwnLetters:
-        own = self._own(client)
-        return OwnLetters(
-            language=own.language,
-            attaches=None if own.mail_attach is None else own.mail_attach == "always",
-            timezone=None if own.timezone is None else ZoneInfo(own.timezone),
+            memory=self._memory.of(client),
+            stagger=stagger,
         )
 
     def _obey_signals(self) -> None:
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, number.name)
-        loop.add_signal_handler(signal.SIGUSR1, self._clients.tick)
+            obey(number, partial(self._stop, number.name))
+        obey(signal.SIGUSR1, self._clients.tick)
 
     def _stop(self, why: str) -> None:
         if not self._stopping.is_set():
@@ -350,21 +355,10 @@ class Service:
     def _close(self) -> None:
         self._worker.close()
         self._engine.dispose()
+        self._memory.save()
+        if self._log is not None:
+            self._log.close()
         log.info("service_stopped")
-
-    def _log_start(self) -> None:
-        settings = self._settings
-        log.info(
-            "service_started",
-            version=version("userdrop"),
-            pid=os.getpid(),
-            upload_dir=str(settings.upload_dir),
-            interval_minutes=settings.interval_minutes,
-            database=_without_login(settings.database),
-            format_file=None if settings.format_file is None else str(settings.format_file),
-        )
-        if settings.smtp_host is None:
-            log.warning("mail_goes_to_folder", mail_dir=str(settings.mail_dir), until="USERDROP_SMTP_HOST is set")
 
     def _make_delivery(self) -> Delivery:
         settings = self._settings
@@ -373,122 +367,38 @@ class Service:
             node=self._node,
             database_clock=lambda: database_time(self._engine, utc_now()),
             transport=transport(settings),
-            addresses=Addresses(
-                failed_import=settings.failed_import_email,
-                admin=settings.reply_to_admin_email,
-                success=settings.success_email,
-                own=self._own_addresses,
-            ),
-            letters=_letters(settings, self._own_letters),
+            addresses=addresses(settings, self._own.addresses),
+            letters=letters(settings, self._own.letters),
             clock=utc_now,
             next_run=lambda: next_tick(utc_now(), settings.interval),
             jitter=random.random,
             alerts=self._alerts,
             got_on=self._note_delivery,
+            is_writing=lambda: self._worker.is_busy,
         )
 
 
-def make_directories(settings: Settings) -> None:
-    """Make the directories that the settings name, where they are missing.
+def _identity_in(engine: Engine, url: str) -> Identity | None:
+    """The identity of the database, for commands that may have been given another one; None where it is out by now."""
+    with suppress(SQLAlchemyError), reading_engine(engine).begin() as connection:
+        return identity_of(connection, url)
+    return None
 
-    Raises:
-        OSError: one cannot be made.
-    """
-    settings.upload_dir.mkdir(parents=True, exist_ok=True)
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+def _status(clients: Clients, alerts: Alerts) -> str:
+    number = len(open_alerts(alerts.board.alerts))
+    return f"clients: {clients.number}, files that wait: {clients.outstanding()}, open alerts: {number}"
+
+
+def _log_start(settings: Settings) -> None:
+    log.info(
+        "service_started",
+        version=version("userdrop"),
+        pid=os.getpid(),
+        upload_dir=str(settings.upload_dir),
+        interval_minutes=settings.interval_minutes,
+        database=place_of(settings.database),
+        format_file=None if settings.format_file is None else str(settings.format_file),
+    )
     if settings.smtp_host is None:
-        settings.mail_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _without_login(url: str) -> str:
-    """Which database it is; options are left out too, as one of them may be a password."""
-    given = make_url(url)
-    named = URL.create(given.drivername, host=given.host, port=given.port, database=given.database)
-    return named.render_as_string()
-
-
-def _directory(settings: Settings) -> Path:
-    return settings.upload_dir.resolve()
-
-
-def _worker_config(settings: Settings, format_: Format) -> WorkerConfig:
-    return WorkerConfig(
-        database_url=settings.database,
-        format=format_,
-        max_bytes=settings.max_file_mb << 20,
-        retention=_retention(settings),
-        skips_unchanged=settings.unchanged_rows == "skip",
-        tells_success=bool(settings.success_email or any(own.success_email for own in settings.clients.values())),
-        allowance=Allowance(
-            memory_bytes=settings.file_memory_mb << 20,
-            cpu_seconds=settings.file_cpu_seconds,
-            seconds=settings.file_seconds,
-            files=settings.worker_files,
-        ),
-    )
-
-
-def _places(settings: Settings) -> dict[str, Path]:
-    """Where the service needs room; the disk of a PostgreSQL server is its own admin's."""
-    upload = _directory(settings)
-    places = {"upload directory": upload, "bak": upload / BAK, "state directory": settings.state_dir}
-    file = sqlite_file(settings.database)
-    if file is not None:
-        places["database"] = file.parent
-    if settings.smtp_host is None:
-        places["mail directory"] = settings.mail_dir
-    return places
-
-
-def _letters(settings: Settings, own: Callable[[str], OwnLetters]) -> Letters:
-    return Letters(
-        Templates(directory=settings.template_dir, timezone=ZoneInfo(settings.timezone)),
-        language=settings.language,
-        attaches=settings.mail_attach == "always",
-        own=own,
-    )
-
-
-def _retention(settings: Settings) -> Retention:
-    archives, reports = (
-        None if days is None else timedelta(days=days) for days in (settings.bak_days, settings.report_days)
-    )
-    return Retention(archives=archives, reports=reports)
-
-
-def _patience(settings: Settings, own: ClientSettings) -> Patience:
-    quiet, long_quiet = settings.quiet_times(own)
-    return Patience(
-        proven=min(Patience().proven, quiet),
-        quiet=quiet,
-        long_quiet=long_quiet,
-        reads_log=settings.vsftpd_log is not None,
-        serves_sftp=settings.sftp if own.sftp is None else own.sftp,
-    )
-
-
-def _verdicts(settings: Settings, directory: Path) -> ServerVerdicts | None:
-    if settings.vsftpd_log is None:
-        return None
-    root = (settings.vsftpd_log_root or settings.upload_dir).resolve()
-    if SESSION_USER in str(root):
-        return ServerVerdicts(ServerLog(settings.vsftpd_log, str(root)), directory, Path("/"))
-    return ServerVerdicts(ServerLog(settings.vsftpd_log), directory, root)
-
-
-def transport(settings: Settings) -> Transport:
-    """The way that mails go.
-
-    Raises:
-        ValueError: the settings would send a login without TLS.
-    """
-    if settings.smtp_host is None:
-        return FolderTransport(directory=settings.mail_dir)
-    return SmtpTransport(
-        host=settings.smtp_host,
-        port=settings.port,
-        tls=Tls(settings.smtp_tls),
-        user=settings.smtp_user,
-        password=None if settings.smtp_password is None else settings.smtp_password.get_secret_value(),
-        ca_file=settings.smtp_ca_file,
-    )
+        log.warning("mail_goes_to_folder", mail_dir=str(settings.mail_dir), until="USERDROP_SMTP_HOST is set")

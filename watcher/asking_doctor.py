@@ -1,6 +1,6 @@
 """The doctor, asked by the service at its start, in a process of its own.
 
-What the doctor tries may hang (a mail server, a dead mount) and takes memory; neither is to be the service's.
+What the doctor tries may hang (a mail server, a dead mount) and takes memory; the service must suffer from neither.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import structlog
 
-from watcher.doctor.findings import State
+from watcher.doctor.findings import Finding, State
 from watcher.doctor.service import ACCOUNT
 
 _DOCTOR = (sys.executable, "-m", "watcher", "doctor", "--json")
@@ -20,12 +20,12 @@ log = structlog.get_logger()
 
 
 async def tell_findings() -> None:
-    """Log what is not well; who cancels this ends the doctor."""
+    """Log what the doctor finds that is not well; cancelling this ends the doctor."""
     doctor = await asyncio.create_subprocess_exec(*_DOCTOR, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
     try:
         if doctor.stdout is not None:
             async for line in doctor.stdout:
-                _tell(json.loads(line))
+                _tell(_finding(line))
         await doctor.wait()
     finally:
         if doctor.returncode is None:
@@ -34,7 +34,11 @@ async def tell_findings() -> None:
             await doctor.wait()
 
 
-def _tell(finding: dict[str, str]) -> None:
-    if finding["state"] != State.OK and finding["name"] != ACCOUNT:  # who asks is the service itself
-        facts = {"about": finding["name"], "state": finding["state"], "what": finding["what"], "cure": finding["cure"]}
-        log.warning("doctor_found", **facts)
+def _tell(finding: Finding) -> None:
+    if finding.state is not State.OK and finding.name != ACCOUNT:  # who asks is the service itself
+        log.warning("doctor_found", about=finding.name, state=finding.state.value, what=finding.what, cure=finding.cure)
+
+
+def _finding(line: bytes) -> Finding:
+    found = json.loads(line)
+    return Finding(name=found["name"], state=State(found["state"]), what=found["what"], cure=found["cure"])

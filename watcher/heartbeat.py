@@ -1,4 +1,4 @@
-"""What systemd is told: that the service is ready, what it does, and that it gets on. Source: sd_notify(3).
+"""Messages to systemd: that the service is ready, what it does, and that it gets on. Source: sd_notify(3).
 
 The watchdog hears nothing where a task has stalled, so that a service that only seems to live is started anew.
 """
@@ -10,26 +10,26 @@ from contextlib import suppress
 
 import structlog
 
-from watcher.progress import Task, stalled
+from watcher.stalls import Task, stalled
 
 BEAT_SECONDS = 10.0
-"""How often it is told at most what the service does."""
+"""Seconds between two messages about what the service does, at least."""
 READY_SECONDS = 0.2
-"""How often it is asked whether the service is ready, until it is."""
+"""Seconds between two looks whether the service is ready, until it is."""
 
 log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Tells systemd.
+    """Tells systemd how the service is.
 
     Args:
         address: systemd's socket; one that begins with @ has no file.
-        watchdog_seconds: after so long without a word the service is started anew; None for never.
+        watchdog_seconds: time without a message after which systemd starts the service anew; None for never.
         is_ready: whether the service has begun.
-        status: what it does, for people.
-        tasks: which have to get on.
-        elapsed: monotonic seconds.
+        status: makes the sentence that says what the service does.
+        tasks: the tasks that have to get on.
+        elapsed: the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Heartbeat:
 
     @property
     def seconds(self) -> float:
-        """To the next beat; a third of what the watchdog waits, as one may come late."""
+        """Seconds to the next beat: a third of what the watchdog waits, as a beat may come late."""
         longest = BEAT_SECONDS if self._was_ready else READY_SECONDS
         return longest if self._watchdog_seconds is None else min(longest, self._watchdog_seconds / 3)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Beat until `stopping`."""
+        """Beat until `stopping` is set."""
         while not stopping.is_set():
             self.beat()
             with suppress(TimeoutError):
@@ -67,7 +67,7 @@ class Heartbeat:
         self._tell("STOPPING=1")
 
     def beat(self) -> None:
-        """Tell how things are now."""
+        """Tell systemd how the service is now."""
         if not self._was_ready and not self._is_ready():
             return
         words = [] if self._was_ready else ["READY=1"]
@@ -86,7 +86,7 @@ class Heartbeat:
         return found
 
     def _tell(self, words: str) -> None:
-        """A systemd that does not listen is in nobody's way."""
+        """Send a message to systemd; nothing happens where it does not listen."""
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
             out.settimeout(0)
             out.sendto(words.encode(), self._address)

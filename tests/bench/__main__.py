@@ -6,6 +6,8 @@
 
 `python -m tests.bench watch`: what events, waiting files and scans cost, and how long the loop is held up meanwhile.
 
+`python -m tests.bench clients`: what a thousand client folders and a server's log cost the service's own process.
+
 `python -m tests.bench hostile`: how long files take that attack, and whom they hold up.
 
 Every contestant is a process of its own and reads the same bytes; rounds are interleaved, figures are medians.
@@ -25,14 +27,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from importer.database import migrate
-from importer.engines import make_engine
-from importer.format_file import load_format
+from importer.database.engines import make_engine
+from importer.database.tables import migrate
+from importer.formats.format_file import load_format
 from tests.bench.adversarial import CLEAN, FILES, adversarial_file
 from tests.bench.bounds import postgresql_bound, sqlite_bound
 from tests.bench.hostile import hostile
 from tests.bench.judging import judged
 from tests.bench.mail import mail
+from tests.bench.many_clients import clients
 from tests.bench.measuring import Run, run, typical
 from tests.bench.page import page
 from tests.bench.small import small
@@ -309,6 +312,7 @@ bench.add_command(watch)
 bench.add_command(mail)
 bench.add_command(hostile)
 bench.add_command(page)
+bench.add_command(clients)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.e2e.house import House
 from tests.generate.hostile import LEFT, Hostile, hostile_things
 from tests.servers.processes import cpu_seconds, descendants, peak_bytes
 from tests.servers.service import Service
-from watcher.settings import Settings
+from watcher.settings.variables import Settings
 
 ATTACKER, NEIGHBOUR = "attacker", "neighbour"
 AIM_SECONDS, AIM_PARENT_MB, AIM_LATER = 10, 200, 0.1

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import click
 from rich.console import Console
 
-from importer.engines import make_engine
+from importer.database.engines import make_engine
 from notifier import outbox
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
@@ -83,7 +83,7 @@ def deliver(url: str, port: int, ca_file: Path) -> None:
         clock=clock,
         next_run=lambda: None,
         jitter=lambda: 0,
-        alerts=Alerts(clock),
+        alerts=Alerts(clock, clock.elapsed),
     )
     asyncio.run(delivery.once())
 

@@ -12,22 +12,23 @@ import click
 from rich.console import Console
 from sqlalchemy import Engine
 
-from importer.claiming import Copied
-from importer.database import migrate
-from importer.engines import make_engine
-from importer.format_file import load_format
-from importer.ledger import entry_values, write_entries
-from importer.model import Claim
+from importer.database.engines import make_engine
+from importer.database.tables import migrate
+from importer.files.claiming import Copied
+from importer.formats.format_file import load_format
+from importer.model import Claim, Status
+from importer.storing.ledger import entry_values, write_entries
 from notifier.alerts import Alerts
 from notifier.model import Delivered
-from tests.page import client, service
 from tests.servers.ports import LOOPBACK
 from tests.servers.postgresql import postgresql_server
-from watcher.counting import Counting
-from watcher.gauging import gauges
-from watcher.supervision import WatchState
+from tests.tools.page import client, service
+from watcher.uploads.gauging import Gauges, gauges
+from watcher.uploads.snapshot import FileNow, FileSnapshot, ServiceSnapshot
+from watcher.uploads.supervision import WatchState
 from watcher.web.gathering import Gathering
 from watcher.web.serving import Answers, listening, serving
+from watcher.work.counting import Counting
 
 CLIENTS = [f"client-{number:02}" for number in range(20)]
 DAYS = 30
@@ -67,24 +68,36 @@ def _fill(engine: Engine, imports: int, now: datetime) -> None:
             id=f"claim-{number:08}", client=CLIENTS[number % len(CLIENTS)], directory=Path(), name=f"{number}.csv"
         )
         counts = {"records": 1000, "accepted": 985, "failed": 15, "inserted": 985, "reasons": reasons}
-        entries.append({**entry_values(claim, "imported", Copied(size=1, sha256=""), "", at), **counts})
+        entries.append({**entry_values(claim, Status.IMPORTED, Copied(size=1, sha256=""), "", at), **counts})
     with engine.begin() as connection:
         write_entries(connection, entries)
 
 
 async def _asked(engine: Engine, path: str, rounds: int, now: datetime) -> tuple[list[float], int]:
-    directories = tuple(gauges(name, WatchState.LIVE, seen={}, refused=(), now=0.0, last_tick=0.0) for name in CLIENTS)
+    async def shown() -> ServiceSnapshot:
+        return service(*map(client, CLIENTS))
+
+    async def known(_: str, __: str) -> FileSnapshot:
+        return FileSnapshot(file=FileNow(), alerts=(), events=())
+
+    async def numbers() -> tuple[Gauges, ...]:
+        return tuple(gauges(name, WatchState.LIVE, seen={}, refused=(), now=0.0, last_tick=0.0) for name in CLIENTS)
+
     gathering = Gathering(
         engine=engine,
         interval=timedelta(minutes=5),
         now=lambda: now,
-        service=lambda: service(*map(client, CLIENTS)),
-        clients=lambda: directories,
-        alerts=Alerts(lambda: now),
+        service=shown,
+        clients=numbers,
+        file=known,
+        folder=lambda _: None,
+        alerts=Alerts(lambda: now, lambda: 0.0),
         counting=Counting(),
         delivered=Delivered,
     )
-    answers = Answers(metrics=gathering.metrics, readiness=gathering.readiness, page=gathering.page)
+    answers = Answers(
+        metrics=gathering.metrics, readiness=gathering.readiness, page=gathering.page, story=gathering.story
+    )
     listener = listening(LOOPBACK, 0)
     base = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
     found = []

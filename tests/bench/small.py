@@ -66,10 +66,11 @@ def _fsync_milliseconds(place: Path) -> float:
 
 def main() -> None:
     """The process that is measured: the importer, as the service's child uses it, but for its second's wait."""
-    from importer.engines import make_engine  # noqa: PLC0415 - who measures must stay small, see measuring.run
-    from importer.format_file import load_format  # noqa: PLC0415
-    from importer.importing import Clock, Importer  # noqa: PLC0415
-    from importer.reading import Limits  # noqa: PLC0415
+    from importer.clock import Clock  # noqa: PLC0415
+    from importer.database.engines import make_engine  # noqa: PLC0415 - who measures must stay small, see measuring.run
+    from importer.formats.format_file import load_format  # noqa: PLC0415
+    from importer.importing import Importer  # noqa: PLC0415
+    from importer.reading.user_file import Limits  # noqa: PLC0415
 
     upload, url = Path(sys.argv[1]), sys.argv[2]
     tokens: Iterator[int] = itertools.count()
@@ -88,8 +89,8 @@ def main() -> None:
 
 
 def _import(importer: "Importer", upload: Path, names: list[str]) -> None:
-    from importer.anchoring import opened_folder  # noqa: PLC0415 - as above
-    from importer.claiming import fingerprint  # noqa: PLC0415
+    from importer.files.anchoring import opened_folder  # noqa: PLC0415 - as above
+    from importer.files.claiming import fingerprint  # noqa: PLC0415
 
     uploads = [(name, fingerprint((upload / name).lstat())) for name in names]
     with opened_folder(upload) as folder:

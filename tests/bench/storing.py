@@ -14,13 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
-from importer.anchoring import opened_folder
-from importer.claiming import fingerprint
-from importer.engines import make_engine
-from importer.format_file import load_format
-from importer.importing import Clock, Importer
+from importer.clock import Clock
+from importer.database.engines import make_engine
+from importer.files.anchoring import opened_folder
+from importer.files.claiming import fingerprint
+from importer.formats.format_file import load_format
+from importer.importing import Importer
 from importer.model import Imported
-from importer.reading import Limits
+from importer.reading.user_file import Limits
 
 CLIENT = "acme"
 _ANY_SIZE = Limits(max_bytes=1 << 40, max_expanded_bytes=1 << 40)

@@ -11,28 +11,28 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
-from watchdog.events import FileClosedEvent
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
 from notifier.alerts import Alerts
-from watcher.clock import elapsed, utc_now
-from watcher.intake import Intake
-from watcher.logs import configure_logs
-from watcher.model import Upload
-from watcher.observing import DirectoryWatch
+from watcher.base.clock import elapsed, utc_now
+from watcher.base.logs import configure_logs
 from watcher.running import collect_rarely
-from watcher.scanning import scan
-from watcher.settling import Patience
+from watcher.uploads.intake import Intake
+from watcher.uploads.model import Upload
+from watcher.uploads.observing import DirectoryWatch
+from watcher.uploads.scanning import scan
+from watcher.uploads.settling import Patience
 
 Figures = dict[str, float]
 
@@ -53,6 +53,16 @@ class Latency:
     """How much later than asked for the event loop came back, in milliseconds."""
 
     samples: list[float] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    @property
+    def stalls(self) -> Iterator[tuple[float, float, float]]:
+        """When the loop was asked, by perf_counter, each sample, and what of it the loop itself was at work, in ms.
+
+        What is more than that others had the processor, or the interpreter.
+        """
+        return zip(self.at, self.samples, self.cpu, strict=True)
 
     def figures(self) -> Figures:
         ordered = sorted(self.samples)
@@ -65,8 +75,10 @@ async def probed() -> AsyncIterator[Latency]:
 
     async def probe() -> None:
         while True:
-            asked = perf_counter()
+            asked, worked = perf_counter(), thread_time()
             await asyncio.sleep(PROBE_SECONDS)
+            latency.at.append(asked)
+            latency.cpu.append((thread_time() - worked) * 1000)
             latency.samples.append((perf_counter() - asked - PROBE_SECONDS) * 1000)
 
     task = asyncio.create_task(probe())
@@ -85,10 +97,11 @@ async def bridge(directory: Path, number: int) -> Figures:
     """Events from a thread to the loop, without the kernel."""
     awake = asyncio.Event()
     watch = DirectoryWatch(directory, awake.set, awake.set)
-    events = [FileClosedEvent(f"{directory}/{at % 40_000:06}.csv") for at in range(number)]
+    closed, one = InotifyConstants.IN_CLOSE_WRITE, WatchDescriptor(1)
+    events = [InotifyEvent(one, closed, 0, f"{at % 40_000:06}.csv".encode()) for at in range(number)]
     gc.collect()
     before = peak_mb()
-    dispatch = watch._marker.dispatch  # noqa: SLF001
+    dispatch = watch._marker.on_event  # noqa: SLF001
 
     def burst() -> None:
         for event in events:
@@ -141,9 +154,9 @@ def _intake(directory: Path, quiet: float, hand_on: Callable[[list[Upload]], Non
         verdicts=None,
         now=utc_now,
         elapsed=elapsed,
-        alerts=Alerts(utc_now),
+        alerts=Alerts(utc_now, elapsed),
         hand_on=hand_on,
-        hold=lambda _: None,
+        tell_doubt=lambda _: None,
     )
 
 
@@ -187,7 +200,7 @@ async def settling(directory: Path, number: int) -> Figures:
     intake = _intake(directory, QUIET_SECONDS, lambda _: None)
     stopping = asyncio.Event()
     running = asyncio.create_task(intake.run(stopping))
-    while not intake._watch.is_live:  # noqa: SLF001, ASYNC110 - as above
+    while not intake.watch.is_live:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.01)
     late: list[float] = []
     for at in range(number):

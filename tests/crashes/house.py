@@ -18,8 +18,9 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database import mails, notices
-from importer.engines import is_outage, make_engine
+from importer.database.engines import make_engine
+from importer.database.failures import is_outage
+from importer.database.tables import mails, notices
 from importer.importing import Importer
 from importer.model import Fingerprint, Outcome
 from notifier.alerts import Alerts
@@ -32,7 +33,7 @@ from tests.servers.ports import LOOPBACK
 LATER = NOW + dt.timedelta(hours=2)
 """When the restarted house sends what the one before it could not."""
 BUG = 70
-"""How the importing process ends at an error that is no outage, see `watcher.worker`."""
+"""How the importing process ends at an error that is no outage, see `watcher.work.child`."""
 
 _CLIENT = "acme"
 _MOST_OUTAGES = 10
@@ -135,8 +136,10 @@ class House:
         return Site(directory=self.place / "upload", engine=self.build.engine(self.url), format=PEOPLE)
 
     def importer(self, site: Site, tokens: str) -> Importer:
-        """What imports there."""
-        return self.build.importer(site.engine, PEOPLE, LIMITS, clock(tokens=tokens))
+        """What imports there; the tokens are those of one run of the service."""
+        importer = self.build.importer(site.engine, PEOPLE, LIMITS, clock(tokens=tokens))
+        importer.run = tokens
+        return importer
 
     def copied_to(self, place: Path) -> "House":
         """Another house in the same state."""
@@ -168,7 +171,7 @@ def give_back_all(house: House) -> None:
 
 
 def _import(house: House, uploads: list[tuple[str, Fingerprint]]) -> None:
-    """After an outage it goes on as `watcher.imports` has it do."""
+    """After an outage it goes on as `watcher.work.imports` has it do."""
     site = house.site()
     importer = house.importer(site, "c")
     if _ends_in_outage(lambda: list(importer.import_files(_CLIENT, site.folder, uploads))):
@@ -218,10 +221,13 @@ def message_ids(house: House) -> list[str]:
 
 
 def _recover(site: Site, importer: Importer) -> list[Outcome]:
-    """As long as there is something to finish: a name in bak that was taken meanwhile needs another look."""
+    """As long as there is something to finish: a name in bak that was taken meanwhile needs another look.
+
+    Nothing else waits, so that a file during whose import the run before was ended is tried.
+    """
     done: list[Outcome] = []
     for _ in range(4):
-        found = list(importer.recover(_CLIENT, site.folder))
+        found = list(importer.recover(_CLIENT, site.folder, alone=True))
         if not found:
             break
         done += found
@@ -239,7 +245,7 @@ async def _deliver(house: House, engine: Engine, now: dt.datetime) -> None:
         clock=lambda: now,
         next_run=lambda: None,
         jitter=lambda: 0.0,
-        alerts=Alerts(lambda: now),
+        alerts=Alerts(lambda: now, lambda: 0.0),
     )
     await delivery.once()
     await asyncio.to_thread(engine.dispose)

@@ -1,26 +1,26 @@
 """Houses with a bug each, which the enumeration of crashes, the power losses or the state machine must find."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, update
 
-from importer import claiming
-from importer.anchoring import Folder
-from importer.archiving import ForBak
-from importer.claiming import Copied
-from importer.database import mails
-from importer.engines import make_engine
-from importer.format import Format
-from importer.importing import Clock, Importer
-from importer.ledger import Entry
-from importer.model import Archived, Claim, Imported, Outcome, Refusal, Unarchived
-from importer.reading import Limits
-from importer.staging import Foreknown
-from importer.storing import Store
+from importer.clock import Clock
+from importer.database.engines import make_engine
+from importer.database.tables import mails
+from importer.files import claiming
+from importer.files.anchoring import Folder
+from importer.files.claiming import Copied
+from importer.formats.columns import Format
+from importer.importing import Conductor, Importer
+from importer.judging.examining import Judging
+from importer.model import Claim, Fingerprint, Imported, Outcome, Refused
+from importer.reading.user_file import Limits
+from importer.storing.ledger import mark_archived
+from importer.storing.staging import Foreknown
 from notifier.messages import Message
 from notifier.smtp import Transport
 from tests.crashes.house import Build, to_folder
@@ -55,34 +55,39 @@ def _engine_that_does_not_wait_for_the_disk(url: str) -> Engine:
 
 
 class _MarksArchivedFirst(Importer):
-    def _archive_all(self, files: Sequence[ForBak]) -> list[Archived | Unarchived]:
-        self._store.mark_archived([file.claim for file in files], self._clock.now())
-        return super()._archive_all(files)
-
-
-class _ForgetfulStore(Store):
-    def unarchived(self, client: str, directory: Path, claims: Iterable[str]) -> list[Entry]:
-        del client, directory, claims
-        return []
+    def import_files(
+        self,
+        client: str,
+        folder: Folder,
+        uploads: Sequence[tuple[str, Fingerprint]],
+        *,
+        unseen_ends: frozenset[str] = frozenset(),
+    ) -> Iterator[Outcome]:
+        for outcome in super().import_files(client, folder, uploads, unseen_ends=unseen_ends):
+            if isinstance(outcome, Imported | Refused):
+                with self._engine.begin() as connection:
+                    mark_archived(connection, [outcome.claim], at=self._clock.now())
+            yield outcome
 
 
 class _FinishesNothing(Importer):
     """Has no rule for what is committed and not archived."""
 
-    def __init__(self, engine: Engine, format_: Format, limits: Limits, clock: Clock) -> None:
-        super().__init__(engine, format_, limits, clock)
-        self._store = _ForgetfulStore(engine, format_)
+    def recover(self, client: str, folder: Folder, *, alone: bool = False) -> Iterator[Outcome]:
+        with claiming.workroom(folder.anchor) as room:
+            left = {claim.id: claim for claim in claiming.claims(client, folder, room)}
+            yield from self._recover(left, alone=alone)
 
 
 class _RetriesBlindly(Importer):
     """Takes what it does not know the end of for a new file, without asking the ledger."""
 
-    def recover(self, client: str, folder: Folder) -> Iterator[Outcome]:
+    def recover(self, client: str, folder: Folder, *, alone: bool = False) -> Iterator[Outcome]:
         for claim in [*claiming.claims(client, folder, folder.anchor / claiming.WORK_DIRECTORY)]:
             claiming.give_back(claim)
             seen = claiming.fingerprint((folder.anchor / claim.name).lstat())
             yield from self.import_files(client, folder, [(claim.name, seen)])
-        yield from super().recover(client, folder)
+        yield from super().recover(client, folder, alone=alone)
 
 
 class _ChecksNoUniqueness(Importer):
@@ -91,14 +96,26 @@ class _ChecksNoUniqueness(Importer):
         super().__init__(engine, replace(format_, columns=columns), limits, clock)
 
 
-class _CopiesWithoutFsync(Importer):
-    def _examine_and_store(
-        self, claim: Claim, copied: Copied, foreknown: Callable[[], Foreknown | None], format_: Format, started: float
-    ) -> Imported | Refusal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Copying(Conductor):
+    def store_file(
+        self,
+        claim: Claim,
+        copied: Copied,
+        judging: Judging,
+        started: float,
+        foreknown: Foreknown | None = None,
+    ) -> Imported:
         content = claim.copy.read_bytes()
         claim.copy.unlink()
         claim.copy.write_bytes(content)
-        return super()._examine_and_store(claim, copied, foreknown, format_, started)
+        return Conductor.store_file(self, claim, copied, judging, started, foreknown)
+
+
+class _CopiesWithoutFsync(Importer):
+    def conductor(self) -> Conductor:
+        ours = super().conductor()
+        return _Copying(**{field.name: getattr(ours, field.name) for field in fields(ours)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from tests.servers.ftps import FtpsServer
 from tests.servers.processes import descendants
 from tests.servers.service import RUN, Event, Service, running_service
 from tests.servers.smtp import SmtpServer
-from watcher.catalogue import EVENTS
-from watcher.observing import CANARY as CANARY_FILE
+from watcher.base.log_events import EVENTS
+from watcher.uploads.observing import CANARY as CANARY_FILE
 
 CLIENT_ADDRESS = f"failed@{CANARY}.example"
 ADMIN_ADDRESS = f"admin@{CANARY}.example"
@@ -135,6 +135,13 @@ class House:
         with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query)]
+
+    def execute(self, *statements: str) -> None:
+        """Change the service's database, which is PostgreSQL, as its administrator does."""
+        assert self.engine is not None
+        with self.engine.begin() as connected:
+            for statement in statements:
+                connected.exec_driver_sql(statement)
 
     def archived(self) -> dict[str, bytes]:
         """What lies in bak."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.docs import OPERATOR, ROOT, part_of
 from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
 from tests.servers.postgresql import PostgresqlServer, postgresql_server
 from tests.servers.tools import environment, needs, run
+from tests.tools.docs import OPERATOR, ROOT, part_of
 
 FIRST, SECOND, WAITING, NEW = (files.csv_of(files.good(number), files.bad(number + 1)) for number in (1, 3, 5, 7))
 

@@ -12,8 +12,10 @@ from tests.e2e import files
 from tests.e2e.house import ADMIN_ADDRESS, CLIENT_ADDRESS, House, Record, imported_at_next_tick
 from tests.servers import clients
 from tests.servers.ftps import FtpsServer, reachable_directory
+from tests.servers.processes import descendants
 from tests.servers.smtp import SmtpServer
-from watcher.turns import IN_COMPANY
+from watcher.doctor.reach import THREADS, THREADS_OF_A_PROCESSOR
+from watcher.work.turns import IN_COMPANY
 
 Ftps = Callable[..., FtpsServer]
 
@@ -109,7 +111,7 @@ def test_a_link_in_the_place_of_a_clients_work_directory_is_told_and_holds_up_no
         service.tick()
         service.wait_for_event("file_archived", client="other")
         alert = service.wait_for_event("alert_opened", client="acme")
-        assert alert["detail"] == ".importing is not a directory of the service's own; remove it"
+        assert alert["detail"].endswith(": .importing is not a directory of the service's own")
         (house.upload / "acme" / ".importing").unlink()
         service.tick()
         service.wait_for_event("file_archived", client="acme")
@@ -128,7 +130,8 @@ def test_a_file_in_a_sub_folder_or_beside_the_folders_is_told_once_and_left_alon
         service.wait_for_event("alert_opened", kind="odd_file", client="acme")
         assert service.terminate() == 0
     told = [(event["client"], event["detail"]) for event in service.events("alert_opened", kind="odd_file")]
-    assert sorted(told) == [("", "astray.csv"), ("acme", "archive/old.csv")]
+    beside = "beside the clients' folders, where nothing is imported until it is moved into one: astray.csv"
+    assert sorted(told) == [("", beside), ("acme", "archive/old.csv")]
     assert (house.upload / "acme" / "archive" / "old.csv").exists()
     assert users(house) == [("acme", f"{files.CANARY}-001")]
 
@@ -174,3 +177,41 @@ def test_sessions_that_are_each_in_a_folder_of_their_own_are_told_apart_in_the_l
         assert service.terminate() == 0
     assert {client for client, _ in users(house)} == {"bin"}
     assert (house.upload / "daemon" / "students.csv").exists()
+
+
+@pytest.mark.parametrize("number", [40, pytest.param(300, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
+def test_many_folders_with_a_servers_log_are_served_by_a_few_threads_and_each_upload_settles(
+    house: House, number: int
+) -> None:
+    """As the unit allows: its TasksMax counts the threads of both processes, and none may be there for each client."""
+    uploads = {f"client{each:03}": files.csv_of(files.good(each)) for each in range(number)}
+    log = house.root / "vsftpd.log"
+    log.write_text("".join(_logged(client, "old.csv", 1) * 100 for client in uploads), encoding="ascii")
+    house.set(VSFTPD_LOG=log, LONG_QUIET_SECONDS="600")
+    for client in uploads:
+        (house.upload / client).mkdir()
+    with house.service(ready=False) as service:
+        service.wait_for_event("watch_changed", to="live", nth=number, timeout=300)
+        with log.open("a", encoding="ascii") as told:
+            for client, content in uploads.items():
+                (house.upload / client / "students.csv").write_bytes(content)
+                told.write(_logged(client, "students.csv", len(content)))
+                told.flush()
+        service.wait_for_event("upload_settled", evidence="server_log", nth=number, timeout=300)
+        service.tick()
+        service.wait_for_event("file_archived", nth=3, timeout=120)
+        threads = {pid: _threads(pid) for pid in (service.process.pid, *descendants(service.process.pid))}
+        assert sum(threads.values()) <= THREADS + THREADS_OF_A_PROCESSOR * (os.cpu_count() or 1)
+        assert threads[service.process.pid] <= 48, "its own, 32 of which are the event loop's on a large machine"
+        assert not service.events("alert_opened")
+    settled = service.events("upload_settled", evidence="server_log")
+    assert {event["client"] for event in settled} == {*uploads}
+
+
+def _logged(client: str, name: str, size: int) -> str:
+    head = "Wed Jul  1 12:00:00 2026 [pid 7] [ftp] OK UPLOAD: Client"
+    return f'{head} "127.0.0.1", "/{client}/{name}", {size} bytes, 1.00Kbyte/sec\n'
+
+
+def _threads(pid: int) -> int:
+    return len([*Path(f"/proc/{pid}/task").iterdir()])

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from importer.files.attempts import MAX_ATTEMPTS, read
 from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
+from tests.generate.big import big_file
 from tests.servers import processes, service
 from tests.servers.tools import wait_until
 
+LARGE_ROWS = 100_000
 STUDENTS = files.csv_of(files.good(1), files.bad(2))
 
 
@@ -123,3 +126,53 @@ def test_the_importing_process_dies_with_a_killed_service_and_the_next_imports_o
     assert house.ids() == [f"{files.CANARY}-001"]
     assert house.waiting() == []
     assert house.claimed() == []
+
+
+def begun(house: House) -> bool:
+    """Whether an attempt to import a file is under way, as its claim says."""
+    return any(read(path.read_text("ascii")).begun_by for path in house.upload.glob(".importing/*/.attempts"))
+
+
+def drop_large(house: House) -> None:
+    """A file that is imported for some seconds, which is long enough to be interrupted."""
+    draft = house.root / "large.csv"
+    big_file(draft, LARGE_ROWS, 0.0)
+    draft.rename(house.upload / draft.name)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_stops_in_the_middle_of_an_import_set_nothing_aside(house: House) -> None:
+    """Even of a supervisor that waits for a moment only before it kills, as many as there are."""
+    drop_large(house)
+    for number in range(MAX_ATTEMPTS + 1):
+        with house.service(ready=False) as running:
+            if number == 0:
+                running.wait_for_event("upload_settled", file="large.csv")
+                running.tick()
+            wait_until(lambda: begun(house), "the attempt", timeout=60)
+            running.process.terminate()
+            wait_until(lambda: not begun(house), "the attempt to be given back", timeout=60)
+            running.kill()
+            assert running.events("import_finished") == []
+    assert house.once().events("file_quarantined") == []
+    (entry,) = house.imports()
+    assert (entry["inserted"], house.claimed()) == (LARGE_ROWS, [])
+
+
+def test_a_file_during_whose_import_the_service_was_killed_is_tried_after_the_others(house: House) -> None:
+    drop_large(house)
+    with house.service() as running:
+        running.wait_for_event("upload_settled", file="large.csv")
+        running.tick()
+        wait_until(lambda: begun(house), "the attempt", timeout=60)
+        running.kill()
+        assert running.events("import_finished") == []
+    with house.service() as running:
+        running.wait_for_event("file_suspected", file="large.csv")
+        house.drop("other.csv", files.csv_of(files.good(1)))
+        running.wait_for_event("upload_settled", file="other.csv")
+        running.tick()
+        running.wait_for_event("file_archived", file="large.csv", timeout=120)
+        assert [event["file"] for event in running.events("import_finished")] == ["other.csv", "large.csv"]
+        assert running.terminate() == 0

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import CLIENT, OPERATOR, part_of
 from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
 from tests.servers.ftps import FtpsServer
 from tests.servers.ports import LOOPBACK, reserved_ports
 from tests.servers.tools import environment, needs
+from tests.tools.docs import CLIENT, OPERATOR, part_of
 
 STUDENTS = files.csv_of(files.good(1), files.bad(2))
 

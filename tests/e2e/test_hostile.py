@@ -1,14 +1,16 @@
 """Files that attack: the service lives on, each is decided, and nothing of them is told where it should not be."""
 
+import gzip
 from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
 
+from importer.judging.brevity import room_on_disk
 from importer.model import shown_name
 from tests.e2e import files
 from tests.e2e.house import ADMIN_ADDRESS, CLIENT_ADDRESS, House, imported_at_next_tick, judge_processes
-from tests.generate.hostile import CELL, IMPORTED, LEFT, Hostile, hostile_things
+from tests.generate.hostile import CELL, IMPORTED, LEFT, Hostile, hostile_things, report_bombs
 from tests.servers.processes import peak_bytes
 from tests.servers.smtp import smtp_server
 
@@ -17,10 +19,15 @@ _MOST_PARENT_BYTES = 200 << 20
 
 
 @pytest.mark.parametrize(
-    "megabytes", [20, pytest.param(300, marks=[pytest.mark.full, pytest.mark.timeout(900)])], ids=["small", "large"]
+    "megabytes",
+    [
+        pytest.param(20, marks=pytest.mark.timeout(600), id="small"),
+        pytest.param(300, marks=[pytest.mark.full, pytest.mark.timeout(900)], id="large"),
+    ],
 )
 def test_every_hostile_file_is_decided_and_the_service_lives_on(house: House, megabytes: int) -> None:
-    house.change(MAX_FILE_MB="512", DEFAULT_LOGIN_SOURCE="OPSCOM", FILE_SECONDS="300")
+    seconds = "30" if megabytes == 20 else "900"
+    house.change(MAX_FILE_MB="512", DEFAULT_LOGIN_SOURCE="OPSCOM", FILE_SECONDS="300", FILE_CPU_SECONDS=seconds)
     things = [*hostile_things(megabytes)]
     for thing in things:
         thing.make(house.upload / thing.name)
@@ -42,6 +49,29 @@ def test_every_hostile_file_is_decided_and_the_service_lives_on(house: House, me
     assert all(name in odd["detail"] for name in ("pipe.csv", "socket.csv", "link.csv"))
     assert peak < _MOST_PARENT_BYTES
     _admin_reads_no_cell(house)
+    _bak_keeps_to_its_bounds(house)
+
+
+def test_another_clients_file_comes_between_bombs(house: House) -> None:
+    house.change(CLIENT_FOLDERS="true", DEFAULT_LOGIN_SOURCE="OPSCOM")
+    for client in ("attacker", "neighbour"):
+        (house.upload / client).mkdir()
+    bombs = [*report_bombs(4 << 20)]
+    for title, _, content in bombs:
+        (house.upload / "attacker" / f"{title}.csv").write_bytes(content)
+    with house.service() as service:
+        service.wait_for_event("upload_settled", client="attacker", nth=len(bombs), timeout=120)
+        service.wait_for_event("watch_changed", client="neighbour", to="live")
+        service.tick()
+        service.wait_for_event("batch_started", client="attacker")
+        draft = house.root / "good.csv"
+        draft.write_bytes(files.csv_of(files.good(999)).replace(b",kanari,", b",OPSCOM,"))
+        draft.rename(house.upload / "neighbour" / "good.csv")
+        service.wait_for_event("upload_settled", client="neighbour")
+        service.tick()
+        service.wait_for_event("file_archived", client="neighbour", timeout=300)
+        assert service.events("batch_finished", client="attacker") == [], "it came between them"
+        assert service.terminate(30) == 0
 
 
 def test_a_secret_from_a_file_stays_there(house: House, tmp_path: Path) -> None:
@@ -66,6 +96,17 @@ def test_a_secret_from_a_file_stays_there(house: House, tmp_path: Path) -> None:
 
 def _expected(thing: Hostile) -> tuple[str, str | None]:
     return (IMPORTED, None) if thing.becomes == IMPORTED else ("refused", thing.becomes)
+
+
+def _bak_keeps_to_its_bounds(house: House) -> None:
+    """What lies there because of a file is at most 20 times its content, 1 MB at least."""
+    for entry in house.imports():
+        if entry["report"] is not None:
+            original, report = (house.upload / "bak" / entry[name] for name in ("archive", "report"))
+            with gzip.open(original) if entry["archive"].endswith(".gz") else original.open("rb") as file:
+                content = sum(len(chunk) for chunk in iter(lambda: file.read(1 << 20), b""))
+            size = original.stat().st_size
+            assert size + report.stat().st_size < room_on_disk(max(content, size)), entry["file"]
 
 
 def _what_became(house: House) -> dict[str, tuple[str, str | None]]:

@@ -1,10 +1,14 @@
 """What the running service tells by HTTP, asked as Prometheus and a load balancer would."""
 
 import contextlib
+import resource
+import socket
 import sqlite3
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,10 +104,43 @@ def test_readiness_says_what_is_out(house: House, port: int) -> None:
     with house.service():
         wait_until(lambda: asked(port, "/readyz") == (200, "ready\n"), "a service that is ready", timeout=30)
         rename(house, "mails", "elsewhere")
-        assert asked(port, "/readyz") == (503, "database: no answer\n")
+        assert asked(port, "/readyz") == (503, "The database does not answer.\n")
         assert asked(port, "/healthz") == (200, "ok\n")
         rename(house, "elsewhere", "mails")
         wait_until(lambda: asked(port, "/readyz")[0] == 200, "the database's return", timeout=30)
+
+
+def test_bursts_of_connections_are_in_no_files_way(house: House, port: int) -> None:
+    house.drop("first.csv", STUDENTS)
+    with house.service() as service, bursts(port):
+        service.wait_for_event("upload_settled", file="first.csv")
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (128, 128))
+        imported_at_next_tick(service, "first.csv")
+        service.wait_for_event("mail_sent")
+        assert not service.events("alert_opened")
+    assert len(house.ids()) == 2
+
+
+@contextlib.contextmanager
+def bursts(port: int) -> Iterator[None]:
+    """1,200 connections at once, again and again meanwhile."""
+    ended = threading.Event()
+
+    def connect() -> None:
+        while not ended.is_set():
+            with contextlib.ExitStack() as held:
+                for _ in range(1200):
+                    stranger = held.enter_context(socket.socket())
+                    stranger.setblocking(False)  # noqa: FBT003 - its own word
+                    stranger.connect_ex((LOOPBACK, port))
+
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(connect)
+        try:
+            yield
+        finally:
+            ended.set()
+    done.result()
 
 
 def rename(house: House, table: str, name: str) -> None:

@@ -10,7 +10,7 @@ from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
 from tests.servers import clients
 from tests.servers.ftps import FtpsServer
-from watcher.clock import elapsed
+from watcher.base.clock import elapsed
 
 Ftps = Callable[..., FtpsServer]
 

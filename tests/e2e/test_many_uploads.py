@@ -4,7 +4,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -45,12 +45,16 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
     claims_slowly: bool,
     reads_log: bool,
 ) -> None:
-    """A slow claim lets 0.1 s pass between the last look at a file and its rename, in which a session may come."""
+    """A slow claim lets 0.1 s pass between the last look at a file and its rename, in which a session may come.
+
+    A machine that others use too is given up to four times as long for as many imports.
+    """
     if not reads_log:
         house.set(VSFTPD_LOG="")
     house.set(QUIET_SECONDS=0.02)
     contents = versions()
     whole = {hashlib.sha256(content).hexdigest() for content in contents}
+    fewest = 0 if claims_slowly else seconds // 4
     ended = threading.Event()
 
     def send(session: int) -> int:
@@ -67,9 +71,10 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
         with ThreadPoolExecutor(3) as sessions:
             sending = [sessions.submit(send, number) for number in range(3)]
             try:
-                for _ in range(seconds * 5):
+                for tick in range(1, 1 + 20 * seconds):
                     service.tick()
-                    if ended.wait(0.2):
+                    has_failed = wait(sending, timeout=0.2, return_when=FIRST_EXCEPTION).done
+                    if has_failed or (tick >= 5 * seconds and len(service.events("import_finished")) > fewest):
                         break
             finally:
                 ended.set()
@@ -77,7 +82,7 @@ def test_three_sessions_that_send_the_same_two_names_again_and_again_tear_nothin
         assert service.terminate() == 0
     house.once()
     found = [entry for entry in house.imports() if entry["status"] == "imported"]
-    assert len(found) > (0 if claims_slowly else seconds / 4)
+    assert len(found) > fewest
     archived = house.archived()
     torn = [entry["file"] for entry in found if entry["sha256"] not in whole]
     changed = [

@@ -11,7 +11,6 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.docs import OPERATOR, ROOT, part_of, vsftpd_lines
 from tests.e2e import files
 from tests.e2e.house import House, imported_at_next_tick
 from tests.servers import clients
@@ -19,6 +18,7 @@ from tests.servers.ftps import FtpsServer
 from tests.servers.ports import LOOPBACK, reserved_ports
 from tests.servers.smtp import SmtpServer
 from tests.servers.tools import environment
+from tests.tools.docs import OPERATOR, ROOT, part_of, vsftpd_lines
 
 INSTALL = ROOT / "deploy" / "install"
 STUDENTS = files.csv_of(files.good(1), files.bad(2), files.good(3))
@@ -79,6 +79,7 @@ def installation(root: Path, ftps: Callable[..., FtpsServer], settings: dict[str
     for directory in (upload, state, log.parent):
         directory.mkdir(parents=True)
     upload.chmod(0o3770)
+    state.chmod(0o700)
     server = ftps(upload=upload, settings={**vsftpd_changes(), "vsftpd_log_file": str(log)})
     house = House(root, upload)
     house.state, house.database = state, state / "userdrop.db"
@@ -117,7 +118,7 @@ def test_an_operators_ten_minutes(tmp_path: Path, ftps: Callable[..., FtpsServer
     assert [(each["file"], each["reason"]) for each in client["waiting"]["shown"]] == [("students.csv", "complete")]
     assert after["clients"][0]["waiting"]["files"] == 0
     assert after["alerts"] == []
-    assert after["mails"] == {"queued": 0, "sending": 0, "dead": 0, "sent": 1}
+    assert after["mails"] == {"queued": 0, "refused": 0, "sending": 0, "dead": 0, "sent": 1}
     assert [each["what"].partition(":")[0].partition(" ")[0] for each in story["story"]] == [
         *("seen", "complete,", "imported", "lies", "mail")
     ]

@@ -1,5 +1,7 @@
 """What does not work for a while costs time, and nothing else."""
 
+import email
+import email.policy
 import json
 import sys
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.e2e import files
 from tests.e2e.house import ADMIN_ADDRESS, House, Record, imported_at_next_tick
+from tests.importing import mounted
 from tests.servers.smtp import Faults, SmtpServer
 from tests.servers.tools import run, wait_until
 
@@ -28,7 +31,9 @@ def test_without_a_usable_database_files_stay_and_are_imported_when_it_is_back(h
         service.wait_for_event("upload_settled", file="students.csv")
         service.tick()
         service.wait_for_event("import_interrupted", kind="database", nth=2)
-        assert [alert["kind"] for alert in status(house)["alerts"]] == ["database"]
+        (alert,) = status(house)["alerts"]
+        assert alert["kind"] == "database"
+        assert "the SQLite file is damaged, or no database" in str(alert["detail"])
         assert house.waiting() == ["students.csv"]
         assert not service.events("batch_started")
         house.database.unlink()
@@ -82,6 +87,32 @@ def test_the_admin_hears_of_an_unusable_database_without_it_and_of_its_end(house
         assert b"[resolved]" in ended.data
 
 
+@pytest.mark.full
+def test_a_directory_that_the_unit_keeps_read_only_is_told_as_that_and_not_as_a_full_disk(
+    house: House, smtp: SmtpServer
+) -> None:
+    """What ProtectSystem=strict leaves of a directory that ReadWritePaths= does not name is a read-only mount of it."""
+    house.mails_through(smtp)
+    house.drop("students.csv", STUDENTS)
+    with house.service() as service:
+        with mounted(house.upload, "--bind", "-o", "ro", str(house.upload)):
+            service.wait_for_event("alert_opened", 60, kind="upload_directory")
+            (opened,) = smtp.wait_for(1, timeout=90)
+            message = email.message_from_bytes(opened.data, policy=email.policy.default)
+            body = message.get_body(("plain",))
+            assert body is not None
+            told = " ".join(body.get_content().split())
+            assert "Read-only file system" in told
+            assert "ReadWritePaths=" in told
+            assert f"More: findmnt --target {house.upload};" in told
+            assert "df -h" not in told
+            assert "full" not in message["Subject"]
+        service.wait_for_event("alert_resolved", 90, kind="upload_directory")
+        service.wait_for_event("upload_settled", file="students.csv")
+        service.tick()
+        service.wait_for_event("file_archived", file="students.csv")
+
+
 def test_a_busy_database_is_waited_for(house: House) -> None:
     house.drop("first.csv", files.csv_of(files.good(3)))
     with house.service() as service:
@@ -108,6 +139,33 @@ def test_status_shows_a_mail_server_that_refuses(house: House, smtp: SmtpServer)
         assert service.terminate() == 0
     assert [alert["kind"] for alert in shown["alerts"]] == ["smtp"]
     assert service.tail().splitlines()[-1].startswith("userdrop: mail cannot be sent: connect: 421")
+
+
+def test_when_the_relay_is_put_right_all_mails_that_waited_for_it_go(house: House, smtp: SmtpServer) -> None:
+    """The administrator's own domain is taken all the time, as by a server that relays for nobody."""
+    readers = [f"{name}@{files.CANARY}.org" for name in ("ana", "ben", "cleo")]
+    house.mails_through(smtp)
+    house.set(FAILED_IMPORT_EMAIL=",".join(readers))
+    smtp.faults = Faults(recipients=dict.fromkeys(readers, "554 5.7.1 Relay access denied"))
+    house.drop("students.csv", STUDENTS)
+    with house.service() as service:
+        service.wait_for_event("upload_settled", file="students.csv")
+        service.tick()
+        opened = service.wait_for_event("alert_opened", kind="smtp_refuses")
+        assert opened["detail"] == "recipient: 554: 5.7.1 Relay access denied"
+        (told,) = smtp.wait_for(1, timeout=90)
+        assert told.recipients == (ADMIN_ADDRESS,)
+        shown = status(house)
+        assert [alert["kind"] for alert in shown["alerts"]] == ["smtp_refuses"]
+        assert (shown["mails"]["refused"], shown["mails"]["dead"]) == (3, 0)
+        smtp.faults = Faults()
+        command = [sys.executable, "-m", "watcher", "mail", "retry", "--all"]
+        assert run(command, env=house.environment) == b"3 mails are queued again\n"
+        service.wait_for_event("alert_resolved", kind="smtp_refuses")
+        wait_until(lambda: len(smtp.received) >= 4, "the mails")
+        assert service.terminate() == 0
+    assert {mail.recipients for mail in smtp.received} >= {(reader,) for reader in readers}
+    assert not service.events("mail_dead")
 
 
 def test_a_mail_server_that_refuses_delays_mails_and_no_import(house: House, smtp: SmtpServer) -> None:

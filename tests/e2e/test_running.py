@@ -111,7 +111,7 @@ def test_status_shows_what_is_imported_now_and_what_the_database_has(house: Hous
         without = json.loads(run([*command, "--json"], env=house.environment))
     assert (shown["running"]["client"], shown["running"]["files"]) == ("default", 1)
     assert [(each["file"], each["counts"]["failed"]) for each in shown["imports"]] == [("first.csv", 1)]
-    assert shown["mails"] == {"queued": 0, "sending": 0, "dead": 0, "sent": 1}
+    assert shown["mails"] == {"queued": 0, "refused": 0, "sending": 0, "dead": 0, "sent": 1}
     assert shown["database"].startswith("SQLite 3.")
     for fact in ("importing", "first.csv", "SQLite 3.", "1 sent"):
         assert fact in table
@@ -139,6 +139,14 @@ def test_sigterm_ends_an_idle_service(house: House) -> None:
         assert service.terminate(30) == 0
         service.wait_for_event("service_stopping", why="SIGTERM")
         service.wait_for_event("service_stopped")
+
+
+def test_a_tick_that_is_asked_for_while_the_service_stops_ends_it_no_otherwise(house: House) -> None:
+    with house.service() as service:
+        service.process.terminate()
+        while service.process.poll() is None:
+            service.tick()
+        assert service.wait() == 0
 
 
 def test_sigterm_leaves_an_upload_that_waits_for_its_tick_to_the_next_run(house: House) -> None:
@@ -199,8 +207,11 @@ def test_the_demo_shows_the_drop_the_users_the_mail_and_bak(house: House) -> Non
         env=environment(COLUMNS="120"),
     )
     text = shown.decode()
-    for part in ("1. A client drops", "2. userdrop waits", "3. Every good row", "4. Every bad row", "5. The file and"):
-        assert part in text
+    titles = ("1. A client", "2. userdrop", "3. Every good", "4. Every bad", "5. The file and", "What is next")
+    assert [text.count(f"─ {title}") for title in titles] == [1] * len(titles)
+    assert "It was uploaded over FTPS to a vsftpd" in text
+    assert "\x1b" not in text
+    assert " check FILE " in text.splitlines()[-3]
     for fact in ("sam.okonjo@example.edu", "import_finished", "Correct the attached file", "Attached: students."):
         assert fact in text
     demo = house.root / "var" / "demo"

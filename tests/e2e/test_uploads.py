@@ -90,6 +90,7 @@ def resume_by_appe(server: FtpsServer) -> None:
 def test_an_upload_that_was_cut_is_held_and_once_it_is_resumed_imported_whole(
     house: House, logged_server: FtpsServer, resume: Callable[[FtpsServer], None]
 ) -> None:
+    house.set(LONG_QUIET_SECONDS=60)
     with house.service() as service:
         with clients.slow_upload(logged_server, WHOLE, "students.csv", hold_after=HALF) as upload:
             upload.kill()
@@ -100,7 +101,49 @@ def test_an_upload_that_was_cut_is_held_and_once_it_is_resumed_imported_whole(
     (entry,) = house.imports()
     assert (entry["accepted"], json.loads(entry["warnings"])) == (100, [])
     assert house.archived()[entry["archive"]] == WHOLE
-    assert [notice["kind"] for notice in house.notices()] == ["incomplete"]
+    assert house.notices() == [], "the client has put it right by itself"
+
+
+@pytest.mark.parametrize("resume", [resume_by_rest, resume_by_appe], ids=["REST", "APPE"])
+def test_an_upload_that_was_cut_and_resumed_while_no_service_ran_is_imported_whole(
+    house: House, logged_server: FtpsServer, resume: Callable[[FtpsServer], None]
+) -> None:
+    house.set(LONG_QUIET_SECONDS=60)
+    with clients.slow_upload(logged_server, WHOLE, "students.csv", hold_after=HALF) as upload:
+        upload.kill()
+    logged_server.wait_for_log("FAIL UPLOAD", "students.csv")
+    resume(logged_server)
+    service = house.once()
+    (settled,) = service.events("upload_settled", file="students.csv")
+    assert settled["evidence"] == "server_log"
+    assert_imported_whole(house, "students.csv")
+
+
+def test_a_refused_upload_of_another_account_leaves_a_complete_file_of_the_same_name_complete(
+    house: House, logged_server: FtpsServer
+) -> None:
+    with house.service() as service:
+        clients.upload_with_ftplib(logged_server, WHOLE, "students.csv")
+        service.wait_for_event("upload_settled", file="students.csv")
+        done = logged_server.wait_for_log("OK UPLOAD", "students.csv")
+        refused, _, _ = done.replace("OK UPLOAD", "FAIL UPLOAD").rpartition(f", {len(WHOLE)} bytes")
+        with logged_server.log.open("a") as log:
+            log.write(f"{refused}, 0.00Kbyte/sec\n")
+        clients.upload_with_ftplib(logged_server, WHOLE, "later.csv")
+        imported_at_next_tick(service, "later.csv", "students.csv")
+    assert_imported_whole(house, "later.csv", "students.csv")
+
+
+def test_files_that_are_put_back_while_no_service_runs_are_imported_with_a_remark(
+    house: House, logged_server: FtpsServer
+) -> None:
+    with house.service():
+        clients.upload_with_ftplib(logged_server, WHOLE, "earlier.csv")
+    house.drop("students.csv", WHOLE)
+    house.once()
+    found = {entry["file"]: json.loads(entry["warnings"]) for entry in house.imports()}
+    assert [each["code"] for each in found["students.csv"]] == ["end_not_seen"]
+    assert house.notices() == [], "nobody is told that an upload has stopped"
 
 
 def test_a_waiting_file_that_is_overwritten_is_imported_as_it_is_then_and_once(
@@ -112,7 +155,12 @@ def test_a_waiting_file_that_is_overwritten_is_imported_as_it_is_then_and_once(
         clients.upload_with_ftplib(logged_server, WHOLE, "students.csv")
         service.wait_for_event("upload_settled", file="students.csv", size=len(WHOLE))
         imported_at_next_tick(service, "students.csv")
-    assert_imported_whole(house, "students.csv")
+        service.wait_for_event("upload_replaced", file="students.csv")
+    imported, superseded = sorted(house.imports(), key=lambda entry: str(entry["status"]))
+    assert (superseded["status"], superseded["size"]) == ("superseded", len(files.csv_of(files.good(1))))
+    assert (imported["status"], imported["accepted"]) == ("imported", 100)
+    assert list(house.archived().values()) == [WHOLE]
+    assert house.notices() == []
 
 
 def filepart(house: House, server: FtpsServer) -> None:

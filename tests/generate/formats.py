@@ -3,8 +3,8 @@
 from dataclasses import replace
 from functools import cache
 
-from importer.format import Column, Format, Lookup
-from importer.format_file import load_format
+from importer.formats.columns import Column, Format, Lookup
+from importer.formats.format_file import load_format
 
 USER_TYPES = {"1": "Student", "2": "Staff", "3": "Visitor", "Staff": "an id that is also a name"}
 

@@ -43,6 +43,8 @@ def hostile_things(megabytes: int) -> Iterator[Hostile]:
         yield _file(f"{title}.csv", becomes, content)
     for name, becomes, content in _compressed():
         yield _file(name, becomes, content)
+    for title, becomes, content in report_bombs(min(megabytes, 20) << 16):
+        yield _file(f"{title}.csv", becomes, content)
     for title, becomes, pieces in _giants(megabytes):
         yield Hostile(name=f"{title}.csv", becomes=becomes, make=_streamed(pieces))
     for name in _NAMES:
@@ -145,10 +147,65 @@ def _compressed() -> Iterator[tuple[str, str, bytes]]:
     packed = gzip.compress(_table(_GOOD))
     yield "bomb-of-nothing.csv.gz", "not_text", _bomb(b"\0" * (1 << 20))
     yield "bomb-of-rows.csv.gz", "expansion_too_large", _bomb(_table(*[_GOOD] * 20_000))
+    yield (
+        "bomb-of-a-report.csv.gz",
+        "expansion_too_great",
+        gzip.compress(_table(header="unique_id") + b"a\n" * 2_000_000),
+    )
+    rows = gzip.compress(b"a\n" * 20_000)
+    yield "bomb-in-members.csv.gz", "expansion_too_great", gzip.compress(_table(header="unique_id")) + rows * 500
+    yield "bomb-of-columns.csv.gz", "expansion_too_great", gzip.compress(_table(_GOOD) + (b"," * 4 + b"\n") * 4_000_000)
+    yield "bomb-within-bounds.csv.gz", IMPORTED, _bomb_within_bounds()
+    yield "members-of-nothing.csv.gz", "too_many_members", packed + gzip.compress(b"") * 300_000
+    yield "members-of-a-row-each.csv.gz", IMPORTED, packed + gzip.compress(f"{CELL}-2,OPSCOM,,,x\n".encode()) * 20_000
+    yield "members-far-apart.csv.gz", IMPORTED, packed + bytes(50 << 20) + gzip.compress(b"x,x\n")
+    yield "member-and-rubbish.csv.gz", "broken_gzip", packed + CELL.encode()
     yield "cut.csv.gz", "broken_gzip", packed[:-12]
     yield "wrong-sum.csv.gz", "broken_gzip", packed[:-8] + b"\0\0\0\0" + packed[-4:]
     yield "twice.csv.gz", "not_text", gzip.compress(packed)
     yield "not-packed.csv.gz", IMPORTED, _table(_GOOD)
+
+
+def _bomb_within_bounds() -> bytes:
+    """Half of what may unpack, as noise that does not pack stands before rows that all fail."""
+    noise = random.Random(1)  # noqa: S311 - the same noise each time
+    cells = b"".join(f"{CELL}{noise.randbytes(20_000).hex()},OPSCOM,,,\n".encode() for _ in range(3))
+    return gzip.compress(_table() + cells + b"a,x,,,x\n" * (len(cells) * 6 // 8 * 7), 9)
+
+
+def report_bombs(size: int) -> Iterator[tuple[str, str, bytes]]:
+    """Files of so many bytes, all or most of whose rows fail: their reasons would be many times as long."""
+    for title, (header, *rows) in _FAILING.items():
+        body = "".join(f"{row}\n" for row in rows).encode("utf-8", "surrogateescape")
+        yield f"all-fail-by-{title}", IMPORTED, f"{header}\n".encode() + body * (size // len(body))
+    numbered = "".join(f"{number},OPSCOM-{number * 7919}\n" for number in range(size // 20))
+    yield "all-fail-by-unknown-values", IMPORTED, _table(header="unique_id,login_source") + numbered.encode()
+    wide = ",".join(["unique_id", *(f"{CELL}{number}" for number in range(250))])
+    whole = "".join(f"{number}{',' * 250}\n" for number in range(4_000)).encode()
+    yield "all-fail-below-a-wide-header", "too_many_unreadable", _table(header=wide) + whole + b"a\n" * 60_000
+    mixed = "é\n\udcff\n".encode("utf-8", "surrogateescape") * 2
+    yield (
+        "half-fail-by-their-bytes",
+        "too_many_unreadable",
+        _table(header="unique_id") + (mixed + "é\n".encode()) * 200_000,
+    )
+
+
+_FAILING = {
+    "their-only-key": ("unique_id", "a"),
+    "a-missing-key": ("unique_id,first_name", ",a"),
+    "a-key-that-is-too-long": ("unique_id", "a" * 51),
+    "addresses": ("unique_id,email", ",x"),
+    "equal-addresses": ("unique_id,email", "1,a@b.ca", "2,a@b.ca"),
+    "dates": ("unique_id,date_of_birth", ",x", ",9999-01-01", ",0001-01-01"),
+    "provinces": ("unique_id,province", ",x"),
+    "every-column": ("unique_id,email,province,date_of_birth,driver_licence_prov,province2", ",x,x,x,x,x"),
+    "a-long-name-of-a-column": (f"unique_id,e{'_' * 60_000}mail", ",x"),
+    "formulas": ("unique_id,first_name", ",="),
+    "quotation-marks": ("unique_id,first_name", ',""""""'),
+    "controls": ("unique_id,first_name", f",{'a' * 150}\x07"),
+}
+"""How rows fail: the header and some rows, which come again and again."""
 
 
 def _bomb(piece: bytes) -> bytes:

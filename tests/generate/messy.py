@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 
-from importer.format import REPORT_COLUMNS, Column, Format
+from importer.formats.columns import REPORT_COLUMNS, Column, Format
 from tests.generate.formats import users
 from tests.generate.values import FIRST_NAMES, value
 
@@ -59,7 +59,7 @@ def _header(rng: random.Random, format_: Format) -> list[str]:
     if rng.random() < 0.04:
         chosen.append(rng.choice(format_.columns))
     names = [_spelled(rng, column) for column in chosen]
-    extras = ("password", "Pass Word", "shoe size", "", *REPORT_COLUMNS)
+    extras = ("password", "Mot-de-passe", "shoe size", "", *REPORT_COLUMNS)
     names += [extra for extra in extras if rng.random() < 0.07]
     if rng.random() < 0.7:
         rng.shuffle(names)

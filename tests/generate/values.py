@@ -2,7 +2,7 @@
 
 import random
 
-from importer.format import CLEAR, Column, Format
+from importer.formats.columns import CLEAR, Column, Format
 
 _FIRST = (
     "Ana Bruno Chloé Dmitri Élodie Farid Grace Hiro Inès Jörg Kofi Léa Mateo Noor Oyelaran Priya Quentin Renée Søren "

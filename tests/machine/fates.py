@@ -12,18 +12,19 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from importer.importing import Clock
+from importer.clock import Clock
 from tests.importing import NOW
 
 
 class Crash(BaseException):
-    """The importing process is gone."""
+    """The importing process is gone, or the whole service with it."""
 
 
 class Kind(StrEnum):
     """What goes wrong."""
 
     CRASH = "crash"
+    SERVICE = "the whole service is gone"
     CONNECTION = "the connection is lost"
     OUTAGE = "the database goes down"
     DISK = "the disk is full"
@@ -101,7 +102,7 @@ class Fate:
         self._database_step()
 
     def _step(self) -> None:
-        if self._fault and self._fault.kind in {Kind.CRASH, Kind.DISK}:
+        if self._fault and self._fault.kind in {Kind.CRASH, Kind.SERVICE, Kind.DISK}:
             self._count(self._fault)
 
     def _database_step(self) -> None:
@@ -118,7 +119,7 @@ class Fate:
         self.has_struck = True
         self.is_down = fault.kind is Kind.OUTAGE
         match fault.kind:
-            case Kind.CRASH:
+            case Kind.CRASH | Kind.SERVICE:
                 raise Crash
             case Kind.DISK:
                 raise OSError(errno.ENOSPC, "no space left")

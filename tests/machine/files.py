@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from importer.format import REPORT_COLUMNS
+from importer.formats.columns import REPORT_COLUMNS
 from tests.machine.model import Users, judge
 
 _CELLS = {

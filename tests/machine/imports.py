@@ -1,7 +1,8 @@
 """The real importer on a real database, driven by hypothesis beside the model.
 
-Files of a client are committed in the order in which they were claimed, whatever goes wrong: so after each step the
-database must be what the model makes of the first so many of them, and the ledger says how many.
+Files of a client are committed in the order in which they were claimed, whatever goes wrong, but for those during whose
+import the service ended, which come last: so after each step the database must be what the model makes of the first so
+many of them, and the ledger says how many.
 """
 
 import hashlib
@@ -17,11 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Engine, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from importer.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY, fingerprint
-from importer.database import imports, notices, user_table
-from importer.engines import is_outage
-from importer.importing import MAX_ATTEMPTS, Importer
-from importer.model import Unarchived
+from importer.database.failures import is_outage
+from importer.database.tables import imports, notices, user_table
+from importer.files.attempts import MAX_ATTEMPTS
+from importer.files.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY, fingerprint
+from importer.importing import Importer
+from importer.model import Suspected, Unarchived
 from tests.importing import LIMITS, PEOPLE, by_name
 from tests.machine.fates import Crash, Fate, Fault, Kind
 from tests.machine.files import CONTENTS, DROPS, NAMES, corrected, reported_rows
@@ -35,11 +37,17 @@ FAULTS = st.sampled_from(Kind).flatmap(
 
 @dataclass(slots=True, kw_only=True)
 class File:
-    """What a client dropped; `crashes` is how often the process ended while the importer had it."""
+    """What a client dropped.
+
+    Attributes:
+        crashes: how often the process ended while the importer had it.
+        claim: the id of its claim, where that was seen.
+    """
 
     name: str
     content: bytes
     crashes: int = 0
+    claim: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +58,8 @@ class Client:
         waiting: name → the file under it, in the order they came.
         taken: claimed and not committed, as far as we have looked.
         done: committed, in their order.
+        ids: of their claims.
+        suspects: claims of which the importer has said that they come last.
     """
 
     name: str
@@ -58,6 +68,8 @@ class Client:
     waiting: dict[str, File] = field(default_factory=dict)
     taken: list[File] = field(default_factory=list)
     done: list[tuple[File, Judged]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    suspects: list[str] = field(default_factory=list)
     needs_recovery: bool = False
 
     @property
@@ -69,6 +81,17 @@ class Client:
     def is_settled(self) -> bool:
         """Whether nothing is left to do."""
         return not (self.waiting or self.taken or self.needs_recovery)
+
+    def take(self, entry: Mapping[str, Any]) -> File:
+        """The file that the entry is about; the oldest one, where there is no suspect that others have overtaken."""
+        found = next((number for number, file in enumerate(self.taken) if file.claim == entry["claim_id"]), 0)
+        if self.suspects and self.taken[found].claim != entry["claim_id"]:
+            found = next(
+                number
+                for number, file in enumerate(self.taken)
+                if entry["file"] == file.name and entry["sha256"] in {"", hashlib.sha256(file.content).hexdigest()}
+            )
+        return self.taken.pop(found)
 
     def drop(self, name: str, content: bytes) -> None:
         """A whole file comes; one of the name that waits is replaced."""
@@ -107,11 +130,14 @@ class Imports(RuleBasedStateMachine):
         self.world = world
         self.fate = world.fate
         self.fate.start_again()
+        self.service = 0
         self.clients: dict[str, Client] = {}
         self.importer = self._started()
 
     def _started(self) -> Importer:
-        return self.world.importer(self.world.working, PEOPLE, LIMITS, self.fate.clock())
+        importer = self.world.importer(self.world.working, PEOPLE, LIMITS, self.fate.clock())
+        importer.run = f"run {self.service}"
+        return importer
 
     @initialize()
     def two_clients(self) -> None:
@@ -172,6 +198,12 @@ class Imports(RuleBasedStateMachine):
         for _ in range(MAX_ATTEMPTS + 1):
             self._work(self.clients[name], 1, Fault(kind=Kind.CRASH, step=step))
 
+    @rule(name=CLIENTS, file=NAMES, content=CONTENTS, step=st.integers(1, 30))
+    def a_file_ends_the_service_each_time(self, name: str, file: str, content: bytes, step: int) -> None:
+        self.clients[name].drop(file, content)
+        for _ in range(MAX_ATTEMPTS + 2):
+            self._work(self.clients[name], 1, Fault(kind=Kind.SERVICE, step=step))
+
     @precondition(lambda self: not self.fate.is_down)
     @rule(name=CLIENTS, which=st.integers(0, 5))
     def correct(self, name: str, which: int) -> None:
@@ -201,10 +233,12 @@ class Imports(RuleBasedStateMachine):
                 done = list(self.importer.import_files(client.name, by_name(client.directory), uploads))
                 client.needs_recovery |= any(isinstance(outcome, Unarchived) for outcome in done)
                 self._take(client, handed)
+            self._try_suspects(client)
         except Crash:
             self._take(client, handed)
             for file in client.taken:
                 file.crashes += 1
+            self.service += fault is not None and fault.kind is Kind.SERVICE
             self.world.working.dispose()
             self.importer = self._started()
             client.needs_recovery = True
@@ -221,14 +255,43 @@ class Imports(RuleBasedStateMachine):
 
     def _recover(self, client: Client) -> None:
         if client.needs_recovery:
-            done = list(self.importer.recover(client.name, by_name(client.directory)))
-            client.needs_recovery = any(isinstance(outcome, Unarchived) for outcome in done)
+            client.needs_recovery = False
+            self._finish(client, alone=False)
+
+    def _try_suspects(self, client: Client) -> None:
+        """When nothing else waits, one after the other."""
+        while not client.needs_recovery and any(id_ not in client.ids for id_ in client.suspects):
+            left = len(client.suspects)
+            self._finish(client, alone=True)
+            self.everything_is_as_the_model_says()
+            assert left == len(client.suspects)
+
+    def _finish(self, client: Client, *, alone: bool) -> None:
+        done = []
+        for outcome in self.importer.recover(client.name, by_name(client.directory), alone=alone):
+            done.append(outcome)
+            if isinstance(outcome, Suspected) and outcome.claim.id not in client.suspects:
+                client.suspects.append(outcome.claim.id)
+        client.needs_recovery |= any(isinstance(outcome, Unarchived) for outcome in done)
 
     def _take(self, client: Client, handed: list[File]) -> None:
         """The importer has what it was handed and no longer lies under its name; it must come to an end."""
         for file in handed:
             if client.waiting.get(file.name) is file and not (client.directory / file.name).exists():
                 client.taken.append(client.waiting.pop(file.name))
+        self._see_claims(client)
+
+    def _see_claims(self, client: Client) -> None:
+        """An entry of a suspect names the file alone, where another of that name may have been taken since."""
+        known = {file.claim for file in client.taken}
+        for work in sorted((client.directory / ".importing").glob("[0-9]*")):
+            found = (
+                file
+                for file in client.taken
+                if file.claim is None and (path := work / file.name).is_file() and path.read_bytes() == file.content
+            )
+            if work.name not in known and (file := next(found, None)) is not None:
+                file.claim = work.name
 
     def _rows(self, table: Table, client: Client) -> list[dict[str, Any]]:
         with self.world.looking.begin() as connection:
@@ -238,11 +301,14 @@ class Imports(RuleBasedStateMachine):
     @invariant()
     def everything_is_as_the_model_says(self) -> None:
         for client in self.clients.values():
-            ledger = self._rows(imports, client)
-            assert len(ledger) <= len(client.done) + len(client.taken), "a file was imported twice"
-            for entry in ledger[len(client.done) :]:
-                file = client.taken.pop(0)
-                self._judge(client, file, entry)
+            entries = {entry["claim_id"]: entry for entry in self._rows(imports, client)}
+            assert len(entries) <= len(client.done) + len(client.taken), "a file was imported twice"
+            # Suspects come after the others, in the order of their claims.
+            new = sorted(entries.keys() - {*client.ids}, key=lambda id_: (id_ in client.suspects, id_))
+            for id_ in new:
+                self._judge(client, client.take(entries[id_]), entries[id_])
+                client.ids.append(id_)
+            ledger = [entries[id_] for id_ in client.ids]
             self._look_at_the_database(client, ledger)
             self._look_at_the_disk(client, ledger)
 

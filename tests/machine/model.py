@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from importer.format import CLEAR
+from importer.formats.columns import CLEAR
 from tests.importing import NOW, PEOPLE
 from tests.reference import Refused, check
 

@@ -1,7 +1,7 @@
 """The slow oracle: a sequential reader and a row-by-row validator, written from the rules alone.
 
-It shares no code with the importer but the format's own vocabulary (`importer.format`), uses the standard library
-only, and is meant to be read: where the importer and this package differ, one of them misreads the rules.
+It shares no code with the importer but the format's own vocabulary (`importer.formats.columns`), uses the standard
+library only, and is meant to be read: where the importer and this package differ, one of them misreads the rules.
 
     bytes ─text─► lines ─records─► records ─file─► Reading ─verdict, kinds─► Verdict
 """

@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
-from importer.format import normalised
-from importer.guarding import is_report, unguarded_text
+from importer.formats.columns import normalised
+from importer.reading.guarding import is_report, unguarded_text
 from tests.reference.nouns import Blank, Limits, Reading, Refused, RefusedError
 from tests.reference.records import Layout, record_at, spans
 from tests.reference.text import BAD, Line, bytes_of, decoded, expanded, lines_of, trimmed

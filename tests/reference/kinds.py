@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import date
 
-from importer.format import Column, Format
+from importer.formats.columns import Column, Format
 
 MONTHS = [
     "January",

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from importer.format import normalised
-from importer.guarding import is_report, unguarded_text
+from importer.formats.columns import normalised
+from importer.reading.guarding import is_report, unguarded_text
 from tests.reference.nouns import Blank, Good, Limits, Record, Rejected
 from tests.reference.text import BAD, Line, bytes_of, trimmed
 

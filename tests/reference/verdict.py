@@ -3,7 +3,8 @@
 import unicodedata
 from datetime import date
 
-from importer.format import CLEAR, NEVER_IMPORTED, REPORT_COLUMNS, Column, Format, by_name, normalised
+from importer.formats.columns import CLEAR, REPORT_COLUMNS, Column, Format, by_name, normalised
+from importer.formats.passwords import is_password
 from tests.reference.file import reading_of, refuse_without_records
 from tests.reference.kinds import value_of
 from tests.reference.nouns import Blank, Failure, Good, Limits, Record, Refused, RefusedError, Rejected, Verdict
@@ -39,7 +40,7 @@ def _columns_found(
         if column is not None:
             repeated |= column.name in places
             places[column.name] = place
-        elif normalised(name) in NEVER_IMPORTED:
+        elif is_password(name):
             warnings.add(("password_column", name))
         elif normalised(name) not in ours:
             warnings.add(("unknown_column", name))

@@ -99,10 +99,15 @@ def ftplib_session(server: FtpsServer) -> Iterator[SessionReusingFtp]:
         ftp.close()
 
 
+def store(ftp: SessionReusingFtp, data: bytes, name: str) -> str:
+    """Send bytes within a session and return the server's reply."""
+    return ftp.storbinary(f"STOR {name}", io.BytesIO(data))
+
+
 def upload_with_ftplib(server: FtpsServer, data: bytes, name: str) -> str:
     """Send bytes with ftplib and return the server's reply, such as "226 Transfer complete."."""
     with ftplib_session(server) as ftp:
-        reply = ftp.storbinary(f"STOR {name}", io.BytesIO(data))
+        reply = store(ftp, data, name)
         ftp.quit()
         return reply
 

@@ -6,22 +6,14 @@ import os
 import pwd
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.servers import processes, tls
 from tests.servers.ports import LOOPBACK, is_listening, reserved_ports
 from tests.servers.tools import environment, needs, unavailable, wait_until
 
-# vsftpd 3.0.3 breaks healthy uploads of 200 KB and more under TLS 1.3.
-_TLS_1_2 = """openssl_conf = main
-[main]
-ssl_conf = ssl
-[ssl]
-system_default = limits
-[limits]
-MaxProtocol = TLSv1.2
-"""
+TLS_1_2 = Path(__file__).parents[2] / "deploy" / "vsftpd-openssl.cnf"
 
 _COMMON = {
     "listen": "YES",
@@ -61,6 +53,10 @@ _LOCAL = {
     "chmod_enable": "NO",
     "local_umask": "027",
 }
+
+
+_ANYTHING = "anything"
+"""The password of accounts of which PAM asks none."""
 
 
 class ServerDidNotStartError(RuntimeError):
@@ -148,6 +144,49 @@ def vsftpd(
             server.stop()
 
 
+@contextlib.contextmanager
+def vsftpd_as_written(
+    tmp: Path,
+    text: str,
+    upload: Path,
+    *,
+    user: str,
+    password: str = _ANYTHING,
+    within: Sequence[str] = (),
+    openssl: Path = TLS_1_2,
+    certificate: Path | None = None,
+) -> Iterator[FtpsServer]:
+    """Run vsftpd with a configuration's own text, to which ports, certificate and logs are added. Root only.
+
+    Args:
+        tmp: the directory for a folder with the configuration and logs.
+        text: the configuration.
+        upload: the directory that the user's sessions see as /.
+        user: the account that logs in.
+        password: the account's password.
+        within: a command that runs another one where it is to run, such as in a mount namespace.
+        openssl: the configuration of OpenSSL.
+        certificate: the certificate and its key; None for one that is made.
+
+    Raises:
+        ServerDidNotStartError: vsftpd refused its configuration.
+    """
+    program = needs("vsftpd")
+    if os.geteuid() != 0:
+        unavailable("vsftpd serves local users only when root starts it")
+    with reserved_ports() as ports:
+        home = Path(tempfile.mkdtemp(prefix="vsftpd-", dir=tmp))
+        own = {"background": "NO", "listen_address": LOOPBACK, **_places(home, ports)}
+        if certificate is not None:
+            own |= {"rsa_cert_file": str(certificate), "rsa_private_key_file": str(certificate)}
+        server = _start(program, home, own, upload, user, text=text, within=within, password=password, openssl=openssl)
+        try:
+            _wait_for_start(server)
+            yield server
+        finally:
+            server.stop()
+
+
 def _local_rules(upload: Path, user: str) -> Mapping[str, str]:
     if os.geteuid() != 0:
         unavailable("vsftpd serves local users only when root starts it")
@@ -175,15 +214,25 @@ def _places(home: Path, ports: range) -> Mapping[str, str]:
     }
 
 
-def _start(program: str, home: Path, settings: Mapping[str, str], upload: Path, local_user: str | None) -> FtpsServer:
+def _start(
+    program: str,
+    home: Path,
+    settings: Mapping[str, str],
+    upload: Path,
+    local_user: str | None,
+    *,
+    text: str = "",
+    within: Sequence[str] = (),
+    password: str = _ANYTHING,
+    openssl: Path = TLS_1_2,
+) -> FtpsServer:
     configuration = home / "vsftpd.conf"
-    configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    (home / "openssl.cnf").write_text(_TLS_1_2)
+    configuration.write_text(text + "".join(f"{name}={value}\n" for name, value in settings.items()))
     # vsftpd reports why it can't start to the client, and before there is one, that is file descriptor 0.
     with (home / "oops").open("w+b") as oops:
         process = subprocess.Popen(
-            processes.bound_to_us([program, str(configuration)]),
-            env=environment(OPENSSL_CONF=str(home / "openssl.cnf")),
+            processes.bound_to_us([*within, program, str(configuration)]),
+            env=environment(OPENSSL_CONF=str(openssl)),
             stdin=oops,
             stdout=oops,
             stderr=oops,
@@ -193,7 +242,7 @@ def _start(program: str, home: Path, settings: Mapping[str, str], upload: Path, 
         host=settings["listen_address"],
         port=int(settings["listen_port"]),
         user=local_user or "anonymous",
-        password="anything",
+        password=password,
         ca_file=home / "ca.pem",
         home=home,
         upload=upload,

@@ -7,7 +7,7 @@ import pwd
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.servers import processes, tls
@@ -65,8 +65,8 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def postfix(*, size_limit: int = 50_000_000) -> Iterator[Postfix]:
-    """Run a Postfix with STARTTLS. It needs root, as its master does."""
+def postfix(*, size_limit: int = 50_000_000, settings: Mapping[str, str] | None = None) -> Iterator[Postfix]:
+    """Run a Postfix with STARTTLS, and with these settings of main.cf. It needs root, as its master does."""
     if not _MASTER.exists():
         unavailable("postfix is not installed")
     if os.geteuid() != 0:
@@ -80,7 +80,7 @@ def postfix(*, size_limit: int = 50_000_000) -> Iterator[Postfix]:
         )
         (home / "mail").mkdir()
         os.chown(home / "mail", user.pw_uid, user.pw_gid)
-        _configure(home, server, certificate, user, size_limit)
+        _configure(home, server, certificate, user, {"message_size_limit": size_limit, **(settings or {})})
         program = [needs("postfix"), "-c", str(home / "etc")]
         subprocess.run([*program, "check"], check=True, capture_output=True, env=environment())
         master = subprocess.Popen(
@@ -97,7 +97,7 @@ def postfix(*, size_limit: int = 50_000_000) -> Iterator[Postfix]:
 
 
 def _configure(
-    home: Path, server: Postfix, certificate: tls.Certificate, user: pwd.struct_passwd, size_limit: int
+    home: Path, server: Postfix, certificate: tls.Certificate, user: pwd.struct_passwd, own: Mapping[str, object]
 ) -> None:
     for name in ("etc", "queue", "data"):
         (home / name).mkdir()
@@ -122,13 +122,13 @@ def _configure(
         "virtual_minimum_uid": 1,
         "virtual_uid_maps": f"static:{user.pw_uid}",
         "virtual_gid_maps": f"static:{user.pw_gid}",
-        "message_size_limit": size_limit,
         "smtputf8_enable": "yes",
         "smtpd_tls_security_level": "may",
         "smtpd_tls_chain_files": certificate.key_and_chain,
         "maillog_file": server.log,
         "maillog_file_prefixes": home,
         "smtpd_client_connection_count_limit": 0,
+        **own,
     }
     (home / "etc" / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
     (home / "etc" / "master.cf").write_text(_SERVICES.format(port=server.port))

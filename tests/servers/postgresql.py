@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import URL, create_engine, make_url, text
@@ -30,9 +30,10 @@ _SETTINGS = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", 
 class PostgresqlServer:
     """A running server; `url` names a new, empty database at each call."""
 
-    def __init__(self, directory: Path, command: Sequence[str]) -> None:
+    def __init__(self, directory: Path, command: Sequence[str], variables: Mapping[str, str]) -> None:
         self.directory = directory
         self._command = command
+        self._variables = variables
         self._numbers = itertools.count(1)
         self._process = self._started()
 
@@ -59,7 +60,7 @@ class PostgresqlServer:
         with path.open("ab") as log:
             process = subprocess.Popen(
                 processes.bound_to_us([*_unprivileged(), *self._command]),
-                env=environment(),
+                env=environment(**self._variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,6 +90,27 @@ class PostgresqlServer:
             connection.execute(text(f"CREATE {what}"))
         admin.dispose()
 
+    @contextlib.contextmanager
+    def standby(self, **settings: str) -> Iterator[Path]:
+        """Run a copy that follows this server until the block is left; yields the directory of its socket.
+
+        With `hot_standby="off"` it lets nobody in, as a server that starts.
+        """
+        with _home() as home:
+            data = str(home / "data")
+            where = ["--host", str(self.directory), "--username", _ADMIN]
+            run(
+                [*_unprivileged(), _program("pg_basebackup"), *where, "--pgdata", data, "--checkpoint", "fast", "-R"],
+                env=environment(),
+            )
+            options = [part for name, value in {**_SETTINGS, **settings}.items() for part in ("-c", f"{name}={value}")]
+            command = [_program("postgres"), "-D", data, "-k", str(home), *options]
+            server = PostgresqlServer(home, command, {})
+            try:
+                yield home
+            finally:
+                server.close()
+
     def run_script(self, script: Path) -> None:
         """Have psql run a file as the administrator does.
 
@@ -104,14 +126,21 @@ class PostgresqlServer:
 
 
 @contextlib.contextmanager
-def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
-    """Run a server until the block is left; it dies with the thread that started it, however that ends."""
+def postgresql_server(variables: Mapping[str, str] | None = None, **settings: str) -> Iterator[PostgresqlServer]:
+    """Run a server until the block is left; it dies with the thread that started it, however that ends.
+
+    Args:
+        variables: of its environment.
+        settings: of its configuration.
+    """
     with _home() as home:
         data = home / "data"
         initdb = [_program("initdb"), "--pgdata", str(data), "--username", _ADMIN, "--auth", "trust"]
         run([*_unprivileged(), *initdb, "--no-sync", *_LOCALE], env=environment())
         options = [part for name, value in {**_SETTINGS, **settings}.items() for part in ("-c", f"{name}={value}")]
-        server = PostgresqlServer(home, [_program("postgres"), "-D", str(data), "-k", str(home), *options])
+        server = PostgresqlServer(
+            home, [_program("postgres"), "-D", str(data), "-k", str(home), *options], variables or {}
+        )
         try:
             yield server
         finally:
@@ -152,6 +181,6 @@ def _wait_for(process: subprocess.Popen[bytes], pid_file: Path, log: Path) -> No
             raise RuntimeError(message)
         # Source: PostgreSQL's miscadmin.h, LOCK_FILE_LINE_PM_STATUS.
         lines = pid_file.read_text().splitlines() if pid_file.exists() else []
-        return len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready"
+        return len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() in {"ready", "standby"}
 
     wait_until(is_ready, "PostgreSQL to start", timeout=_START_SECONDS)

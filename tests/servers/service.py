@@ -78,6 +78,11 @@ class Service:
         message = f"{why} before event {name} {fields or ''} number {nth}\n{self.tail()}"
         raise AssertionError(message)
 
+    def lines(self) -> list[str]:
+        """Return every line of stdout and stderr so far."""
+        with self._changed:
+            return list(self._lines)
+
     def tail(self) -> str:
         """Return the last 40 lines of stdout and stderr."""
         with self._changed:

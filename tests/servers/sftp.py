@@ -1,4 +1,4 @@
-"""A real OpenSSH server for SFTP only (internal-sftp, chroot) on a free loopback port; the clients sftp and lftp."""
+"""A real OpenSSH server for SFTP only (internal-sftp) on a free loopback port; the clients sftp and lftp."""
 
 import contextlib
 import dataclasses
@@ -6,7 +6,7 @@ import os
 import pwd
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.servers import processes
@@ -22,12 +22,16 @@ _PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SftpServer:
-    """A running sshd. `upload` is what sessions see as the folder `upload`; `home` has keys and the server's log."""
+    """A running sshd. `home` has keys and the server's log; the clients log in as `user`.
+
+    `upload` is what sessions see as the folder `upload`; of those that are not kept in a chroot all folders lie there.
+    """
 
     port: int
     home: Path
     upload: Path
     process: subprocess.Popen[bytes]
+    user: str = USER
 
     @property
     def ssh_options(self) -> list[str]:
@@ -44,16 +48,21 @@ class SftpServer:
 
 
 @contextlib.contextmanager
-def sshd(tmp: Path) -> Iterator[SftpServer]:
-    """Run sshd; it accepts one key, gives sessions nothing but SFTP, and files get mode 0640. Root only."""
+def sshd(tmp: Path, *, users: Sequence[str] = (USER,), unjailed_in: Path | None = None) -> Iterator[SftpServer]:
+    """Run sshd; it accepts one key, gives sessions nothing but SFTP, and files get mode 0640. Root only.
+
+    Sessions are in a chroot, with a folder `upload`; with `unjailed_in` they go where their accounts may, and that is
+    the upload directory.
+    """
     program = needs("sshd")
     if os.geteuid() != 0:
         unavailable("sshd changes users and roots only when root starts it")
     _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="sshd-", dir=tmp))
     with reserved_ports() as ports, tempfile.TemporaryDirectory(prefix="userdrop-test-", dir=_CHROOTS) as chroot:
-        upload = _make_upload(Path(chroot))
-        _write_configuration(home, ports[0], Path(chroot))
+        Path(chroot).chmod(0o755)
+        upload = unjailed_in or _make_upload(Path(chroot))
+        _write_configuration(home, ports[0], Path(chroot), users, is_jailed=unjailed_in is None)
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
                 processes.bound_to_us([program, "-D", "-e", "-f", str(home / "sshd_config")]),
@@ -67,13 +76,59 @@ def sshd(tmp: Path) -> Iterator[SftpServer]:
             if process.returncode is not None:
                 message = f"sshd ended with {process.returncode}: {(home / 'log').read_text(errors='replace')}"
                 raise RuntimeError(message)
-            yield SftpServer(port=ports[0], home=home, upload=upload, process=process)
+            yield SftpServer(port=ports[0], home=home, upload=upload, process=process, user=users[0])
         finally:
             processes.end_tree(process)
 
 
+@contextlib.contextmanager
+def sshd_as_installed(home: Path, within: Sequence[str], user: str, *options: str) -> Iterator[SftpServer]:
+    """Run sshd with the machine's own configuration, for a user who has the key in `home`. Root only.
+
+    Args:
+        home: the directory with the key, from `key_made`; the server's log is there, too.
+        within: a command that runs another one where it is to run, such as in a mount namespace.
+        user: the account that logs in.
+        options: further ones, such as `-oNAME=VALUE`.
+    """
+    _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
+    with reserved_ports() as ports, (home / "log").open("wb") as log:
+        given = ["-D", "-e", "-p", str(ports[0]), f"-oListenAddress={LOOPBACK}", "-oPidFile=none", *options]
+        process = subprocess.Popen(
+            processes.bound_to_us([*within, needs("sshd"), *given]),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_until(lambda: process.poll() is not None or is_listening(ports[0]), f"sshd on port {ports[0]}")
+            yield SftpServer(port=ports[0], home=home, upload=home, process=process, user=user)
+        finally:
+            processes.end_tree(process)
+
+
+def key_made(home: Path) -> Path:
+    """Make a user's key in a directory; returns the public one."""
+    run([needs("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(home / "user_key")], env=environment())
+    return home / "user_key.pub"
+
+
+def ssh(server: SftpServer, *options: str, command: Sequence[str] = ()) -> str:
+    """What ssh says on both outputs, with the user's key; it need not succeed."""
+    login = [*server.ssh_options, "-p", str(server.port), *options, f"{server.user}@{LOOPBACK}"]
+    done = subprocess.run(
+        [needs("ssh"), *login, *command],
+        env=environment(HOME=str(server.home)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
 def _make_upload(chroot: Path) -> Path:
-    chroot.chmod(0o755)
     upload = chroot / "upload"
     upload.mkdir()
     os.chown(upload, 0, pwd.getpwnam(USER).pw_gid)
@@ -81,7 +136,7 @@ def _make_upload(chroot: Path) -> Path:
     return upload
 
 
-def _write_configuration(home: Path, port: int, chroot: Path) -> None:
+def _write_configuration(home: Path, port: int, chroot: Path, users: Sequence[str], *, is_jailed: bool) -> None:
     for key in ("host_key", "user_key"):
         run([needs("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(home / key)], env=environment())
     keys = chroot / "authorized_keys"  # sshd reads it as the user, to whom our own directories are closed
@@ -94,11 +149,11 @@ def _write_configuration(home: Path, port: int, chroot: Path) -> None:
         "AuthenticationMethods": "publickey",
         "StrictModes": "no",
         "UsePAM": "no",
-        "AllowUsers": USER,
+        "AllowUsers": " ".join(users),
         "AllowTcpForwarding": "no",
         "Subsystem": "sftp internal-sftp",
         "ForceCommand": "internal-sftp -u 0027",
-        "ChrootDirectory": chroot,
+        "ChrootDirectory": chroot if is_jailed else "none",
     }
     (home / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
 
@@ -115,7 +170,7 @@ def sftp(server: SftpServer, *commands: str) -> None:
 
 
 def _sftp(server: SftpServer, *options: str) -> list[str]:
-    return [needs("sftp"), *server.ssh_options, "-P", str(server.port), *options, f"{USER}@{LOOPBACK}"]
+    return [needs("sftp"), *server.ssh_options, "-P", str(server.port), *options, f"{server.user}@{LOOPBACK}"]
 
 
 @contextlib.contextmanager
@@ -153,7 +208,7 @@ def upload_with_lftp(
         "set net:max-retries 1",
         f'set sftp:connect-program "{connect}"',
         f"set xfer:use-temp-file {'yes' if temp_name else 'no'}",
-        f"open -p {server.port} -u {USER},nothing sftp://{LOOPBACK}",
+        f"open -p {server.port} -u {server.user},nothing sftp://{LOOPBACK}",
         f'put {"-c " if resume else ""}"{path}" -o "upload/{name}"',
     ]
     home = str(server.home)

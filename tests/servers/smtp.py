@@ -7,7 +7,7 @@ import datetime as dt
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, AnyStr, Literal, NoReturn
@@ -42,6 +42,8 @@ class Faults:
     """reply to every login, right or wrong"""
     sender: str | None = None
     """reply to MAIL FROM"""
+    senders: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """replies to MAIL FROM by address"""
     recipients: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """replies to RCPT TO by address; "*" stands for all others"""
     data: str | None = None
@@ -72,6 +74,7 @@ class SmtpServer:
         self.faults = faults
         self._received: list[Received] = []
         self._changed = threading.Condition()
+        self._hang_up: Callable[[], object] = lambda: None
 
     @property
     def received(self) -> list[Received]:
@@ -86,6 +89,14 @@ class SmtpServer:
                 return list(self._received)
             message = f"{len(self._received)} of {count} mails after {timeout} s: {self._received}"
             raise TimeoutError(message)
+
+    def serves_with(self, hang_up: Callable[[], object]) -> None:
+        """Tell how connections are cut."""
+        self._hang_up = hang_up
+
+    def hang_up(self) -> None:
+        """Cut every connection, also one that is never answered; the server goes on listening."""
+        self._hang_up()
 
     def take(self, mail: Received) -> None:
         """Keep a mail and wake who waits for it."""
@@ -112,8 +123,9 @@ class _Hooks:
     async def handle_MAIL(  # noqa: N802
         self, _smtp: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if self._server.faults.sender:
-            return self._server.faults.sender
+        refusal = self._server.faults.sender or self._server.faults.senders.get(address)
+        if refusal:
+            return refusal
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
@@ -260,6 +272,7 @@ def _serving(
     async def serve() -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         accepting = await loop.create_server(connection, sock=listener, ssl=context if security == "implicit" else None)
+        server.serves_with(lambda: loop.call_soon_threadsafe(_hang_up, sessions))
         started.set_result((loop, stopping))
         await stopping.wait()
         accepting.close()
@@ -275,9 +288,13 @@ def _serving(
         thread.join(10)
 
 
-async def _abort(sessions: "set[_Smtp]") -> None:
+def _hang_up(sessions: "set[_Smtp]") -> None:
     for session in list(sessions):
         session.abort()
+
+
+async def _abort(sessions: "set[_Smtp]") -> None:
+    _hang_up(sessions)
     async with asyncio.timeout(5):
         for session in list(sessions):
             await session.lost.wait()

@@ -1,27 +1,46 @@
-"""The database: connected to, compared with this version, written to and rolled back; and its clock."""
+"""The examination of the database: a connection, its version, a write that is rolled back, and its clock."""
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, event, func, insert, select, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, func, insert, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database import NotMigratedError, UnusableDatabaseError, imports, notices, require_tables
-from importer.engines import (
+from importer.database.engines import (
     database_time,
-    is_missing_right,
+    durability,
+    full_name,
+    is_journalled,
+    is_shared,
     make_engine,
     read_only_engine,
     reading_engine,
     shortcomings,
     sqlite_file,
+    timeouts_by_default,
+)
+from importer.database.failures import (
+    Cause,
+    NoTablesError,
+    NotMigratedError,
+    UnusableDatabaseError,
+    cause_of,
+    code_of,
     what_failed,
 )
-from importer.format import Format
+from importer.database.former import mistake_of_empty
+from importer.database.identity import Identity, identity_of, place_of
+from importer.database.pooling import is_pooled
+from importer.database.tables import imports, notices, require_tables
+from importer.formats.columns import Format
+from importer.words.outages import CAUSES
+from watcher.base.control import asked_for
+from watcher.base.encoding import OtherShapeError
 from watcher.doctor.findings import Finding, broken, ok, warning
-from watcher.mounts import file_system, hears_other_hosts
+from watcher.uploads.mounts import file_system, hears_other_hosts
 
 NAME = "database"
 TABLES = "database tables"
@@ -29,38 +48,42 @@ WRITING = "database writing"
 CLOCK = "clock"
 
 BUSY_SECONDS = 5.0
-"""How long a running import's transaction is waited for."""
+"""Seconds for which a running import's transaction is waited."""
 _LARGEST_DIFFERENCE = dt.timedelta(minutes=1)
-_LOCKED = "locked"
-_RIGHTS = "have the database and its tables belong to its user, as with deploy/postgresql.sql"
 
 
 def examined(
-    url: str, format_: Format, *, now: dt.datetime, mountinfo: Path, busy_seconds: float = BUSY_SECONDS
+    url: str, format_: Format, *, now: dt.datetime, mountinfo: Path, state_dir: Path, busy_seconds: float = BUSY_SECONDS
 ) -> Iterator[Finding]:
-    """What can be said of a database; an SQLite file that is not there yet is not made.
+    """Examine a database; an SQLite file that is not there yet is not made.
 
     Args:
-        url: the database's.
+        url: the database's URL.
         format_: the columns that `users` is to have.
-        now: by our clock, UTC.
+        now: the time by our clock, UTC.
         mountinfo: tells the type of file systems.
-        busy_seconds: how long SQLite's write lock is waited for.
+        state_dir: the service's own directory, in which the database that it has used is named.
+        busy_seconds: seconds for which SQLite's write lock is waited.
     """
     path = sqlite_file(url)
     if path is not None:
         yield from _place(path, mountinfo)
         if not path.exists():
+            yield from _as_before(url, state_dir)
             return
     engine = read_only_engine(url)
     try:
-        yield from _read(engine, format_, now)
+        may_write = yield from _read(engine, format_, now, partial(_as_before, url, state_dir))
+        yield from _served(engine, url, state_dir)
+        if may_write and is_pooled(url):
+            yield broken(NAME, *CAUSES[Cause.POOLED])
     except (SQLAlchemyError, OSError) as error:
-        yield _unreachable(url, error)
+        yield _unreachable(error)
         return
     finally:
         engine.dispose()
-    yield from _written(url, now, busy_seconds)
+    if may_write:
+        yield from _written(url, now, busy_seconds)
 
 
 def _place(path: Path, mountinfo: Path) -> Iterator[Finding]:
@@ -83,27 +106,64 @@ def _place(path: Path, mountinfo: Path) -> Iterator[Finding]:
         yield ok(NAME, f"there is no {path} yet; `userdrop run` makes it at its start")
 
 
-def _read(engine: Engine, format_: Format, now: dt.datetime) -> Iterator[Finding]:
+def _as_before(url: str, state_dir: Path) -> Iterator[Finding]:
+    """Tell of an empty database with which the service does not start, because it has used another one."""
+    if mistake := mistake_of_empty(state_dir, place_of(url)):
+        what, _, cure = mistake.partition(": ")
+        yield broken(TABLES, what, cure)
+
+
+def _served(engine: Engine, url: str, state_dir: Path) -> Iterator[Finding]:
+    """Tell of a running service that uses another database than the one that is examined."""
+    try:
+        served = asked_for(Identity, state_dir, "database")
+    except (OSError, OtherShapeError):
+        return
+    with reading_engine(engine).connect() as connection:
+        ours = identity_of(connection, url)
+    if served is not None and ours.differs_from(served):
+        what = f"the running service uses another database, {served.place}; this one is {ours.place}"
+        cure = (
+            "ask with the settings that the service has, as the installed `userdrop` does; "
+            "where they have changed, restart the service"
+        )
+        yield broken(NAME, what, cure)
+
+
+def _read(
+    engine: Engine, format_: Format, now: dt.datetime, as_before: Callable[[], Iterator[Finding]]
+) -> Generator[Finding, None, bool]:
+    """Examine what can be seen without a change; returns whether a write may be tried."""
     with reading_engine(engine).connect() as connection:
         yield _version(connection)
         for mistake in shortcomings(connection):
             yield broken(NAME, mistake, "see deploy/postgresql.sql")
+        yield from _timeouts(connection)
         try:
             require_tables(connection, format_)
         except NotMigratedError as error:
-            yield warning(TABLES, str(error), "start the service")
+            yield warning(TABLES, error.what, "start the service")
+            if isinstance(error, NoTablesError):
+                yield from as_before()
+            return is_journalled(connection)
         except UnusableDatabaseError as error:
-            yield broken(TABLES, str(error), "install that version, or restore a backup of the database")
-        else:
-            yield ok(TABLES, "its tables are those of this version")
-            yield from _ledger_clock(connection, now)
+            yield broken(TABLES, error.what, error.cure)
+            return False
+        yield ok(TABLES, "its tables are those of this version")
+        yield from _ledger_clock(connection, now)
+        return is_journalled(connection)
+
+
+def _timeouts(connection: Connection) -> Iterator[Finding]:
+    """Tell of timeouts that would end an import, if sessions of the service did not switch them off."""
+    if found := timeouts_by_default(connection):
+        said = ", ".join(f"{name} = {value}" for name, value in found.items())
+        yield ok(NAME, f"{said} is the default of its user, and is switched off in the service's own sessions")
 
 
 def _version(connection: Connection) -> Finding:
-    if connection.dialect.name == "postgresql":
-        version = connection.execute(text("SHOW server_version")).scalar_one()
-        return ok(NAME, f"PostgreSQL {version} answers")
-    return ok(NAME, f"SQLite {connection.execute(text('SELECT sqlite_version()')).scalar_one()} can read it")
+    name = full_name(connection)
+    return ok(NAME, f"{name} answers" if is_shared(connection.engine) else f"{name} can read it")
 
 
 def _ledger_clock(connection: Connection, now: dt.datetime) -> Iterator[Finding]:
@@ -114,15 +174,14 @@ def _ledger_clock(connection: Connection, now: dt.datetime) -> Iterator[Finding]
 
 
 def _written(url: str, now: dt.datetime, busy_seconds: float) -> Iterator[Finding]:
-    engine = make_engine(url)
-    if engine.dialect.name == "sqlite":
-        pragma = f"PRAGMA busy_timeout={busy_seconds * 1000:.0f}"
-        event.listen(engine, "connect", lambda connection, _: connection.execute(pragma))
+    engine = make_engine(url, busy_seconds=busy_seconds)
     try:
         yield _rolled_back(engine, now)
-        yield _same_time(database_time(engine, now), now, is_shared=engine.dialect.name == "postgresql")
+        yield _same_time(database_time(engine, now), now, is_shared=is_shared(engine))
     except SQLAlchemyError as error:
         yield _unwritable(error, busy_seconds)
+    except UnusableDatabaseError as error:  # another application's, which came just now
+        yield broken(WRITING, error.what, error.cure)
     except RuntimeError as error:  # the pragmas did not take effect
         yield broken(WRITING, str(error), "keep the SQLite file on a local disk, or use PostgreSQL")
     finally:
@@ -130,27 +189,22 @@ def _written(url: str, now: dt.datetime, busy_seconds: float) -> Iterator[Findin
 
 
 def _rolled_back(engine: Engine, now: dt.datetime) -> Finding:
-    """What an import and a migration need: rows in a table, a temporary table, and a table of its own."""
+    """Try what an import and a migration need: rows in a table, a temporary table, and a new table."""
     facts = {"client": "", "audience": "admin", "facts": {}, "created_at": now}
     with engine.connect() as connection:
-        there = connection.dialect.has_table(connection, notices.name)
+        there = inspect(connection).has_table(notices.name)
         if there:
             connection.execute(insert(notices).values(facts))
         connection.execute(text("CREATE TEMPORARY TABLE userdrop_doctor_staged (x INTEGER)"))
         connection.execute(text("CREATE TABLE userdrop_doctor (x INTEGER)"))
         connection.rollback()
         seen = "a row and " if there else ""
-        if connection.dialect.name == "sqlite":
-            mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
-            synchronous = connection.execute(text("PRAGMA synchronous")).scalar_one()
-            return ok(
-                WRITING, f"{seen}tables were written and rolled back; journal_mode={mode}, synchronous={synchronous}"
-            )
-    return ok(WRITING, f"{seen}tables were written and rolled back")
+        found = [f"{seen}tables were written and rolled back", durability(connection)]
+    return ok(WRITING, "; ".join(filter(None, found)))
 
 
 def _same_time(its: dt.datetime, now: dt.datetime, *, is_shared: bool) -> Finding:
-    """Nodes agree by the database's clock; `now` was read before the database was asked, so that seconds may pass."""
+    """Compare the database's clock, by which nodes agree, with `now`, which was read seconds before it was asked."""
     difference = abs(its - now)
     if difference > _LARGEST_DIFFERENCE:
         what = f"the database's clock and this machine's differ by {difference.total_seconds():,.0f} s"
@@ -160,31 +214,27 @@ def _same_time(its: dt.datetime, now: dt.datetime, *, is_shared: bool) -> Findin
 
 
 def _unwritable(error: SQLAlchemyError, busy_seconds: float) -> Finding:
-    what = what_failed(error)
-    if isinstance(error, DBAPIError) and is_missing_right(error):
-        return broken(WRITING, what, _RIGHTS)
-    if _LOCKED in what:
-        cure = "ask again; if it lasts, look for another program that holds the file open: fuser -v FILE"
-        return warning(WRITING, f"somebody else writes, and was waited for {busy_seconds:g} s: {what}", cure)
-    if "readonly" in what:
-        return broken(WRITING, what, "chown the database file, and its -wal and -shm, to the service's user")
-    if "full" in what:
-        return broken(WRITING, what, "make room on the disk of the database")
-    return broken(WRITING, what, "check the disk and the log of the database")
+    if cause_of(error) is Cause.FILE_LOCKED:
+        cure = (
+            "ask again when `userdrop status` shows no import, which may write for minutes; "
+            "if it lasts, look for another program that holds the file open: fuser -v FILE"
+        )
+        return warning(WRITING, f"somebody else writes, and was waited for {busy_seconds:g} s", cure)
+    return _failed(WRITING, error)
 
 
-def _unreachable(url: str, error: SQLAlchemyError | OSError) -> Finding:
-    what = what_failed(error) if isinstance(error, SQLAlchemyError) else error.strerror or type(error).__name__
-    what = " ".join(what.split())
-    if isinstance(error, DBAPIError) and is_missing_right(error):
-        return broken(NAME, what, _RIGHTS)
-    if sqlite_file(url) is not None:
-        if "not a database" in what or "malformed" in what:
-            return broken(NAME, what, "restore the file from a backup; the service imports nothing meanwhile")
-        return broken(NAME, what, "check that the file of USERDROP_DATABASE_URL may be read and written by the service")
-    if "password" in what or "authentication" in what or "no pg_hba.conf entry" in what:
-        return broken(NAME, what, "check user and password in USERDROP_DATABASE_URL, and the server's pg_hba.conf")
-    if "does not exist" in what:
-        return broken(NAME, what, "make the role and the database with deploy/postgresql.sql")
-    cure = "start PostgreSQL (systemctl start postgresql), or correct host and port in USERDROP_DATABASE_URL"
-    return broken(NAME, what, cure)
+def _unreachable(error: SQLAlchemyError | OSError) -> Finding:
+    if isinstance(error, SQLAlchemyError):
+        return _failed(NAME, error)
+    return broken(NAME, error.strerror or type(error).__name__, "see that the service's user may read and write it")
+
+
+def _failed(name: str, error: SQLAlchemyError) -> Finding:
+    """The finding about an error: its cause, as its code tells, and beside it what the database says."""
+    said = " ".join(what_failed(error).split())
+    code = code_of(error)
+    cause = cause_of(error)
+    if cause is None:
+        return broken(name, f"{code}: {said}" if code else said, "look into the log of the database")
+    text = CAUSES[cause]
+    return broken(name, f"{text.what} ({code}: {said})" if code else f"{text.what} ({said})", text.cure)

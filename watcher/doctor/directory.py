@@ -1,13 +1,11 @@
-"""The upload directory: what an import does there is done with a hidden file, and undone.
+"""The examination of the upload directory: all that an import does there is done with a hidden file, and undone.
 
 Nothing is left behind that was not there before, as the doctor may run as another user than the service. The hidden
 files have the name of canaries, which a running service does not heed.
 """
 
 import errno
-import grp
 import os
-import pwd
 import secrets
 import stat
 import threading
@@ -16,36 +14,40 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.inotify_c import InotifyEvent, WatchCallback, WatchDescriptor
 
-from importer.archiving import BAK
-from importer.claiming import WORK_DIRECTORY, is_plain
-from importer.locking import PROC_LOCKS, is_in_locks
-from importer.renaming import fsync_directory, rename_noreplace
-from watcher.doctor.findings import Finding, broken, ok, warning
-from watcher.mounts import file_system, hears_other_hosts
-from watcher.observing import CANARY, Observers
-from watcher.scanning import scan
-from watcher.supervision import HEARING_SECONDS
-from watcher.watching import INOTIFY_CURES, MOUNTINFO
+from importer.durability import fsync_directory
+from importer.files import mending
+from importer.files.archiving import BAK
+from importer.files.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY, is_plain
+from importer.files.faults import has_few_inodes
+from importer.files.renaming import rename_noreplace
+from importer.files.writers import PROC_LOCKS, is_in_locks
+from watcher.doctor import cures
+from watcher.doctor.cures import group_of, shown_group, user
+from watcher.doctor.findings import Finding, State, broken, ok, warning
+from watcher.doctor.reach import EVENTS, INOTIFY_LIMITS
+from watcher.uploads.mounts import file_system, hears_other_hosts, read_only_by
+from watcher.uploads.observing import CANARY, Observers
+from watcher.uploads.scanning import scan
+from watcher.uploads.supervision import HEARING_SECONDS
+from watcher.uploads.watching import INOTIFY_CURES, MOUNTINFO
 
 NAME = "upload directory"
 FILE_SYSTEM = "file system"
-EVENTS = "inotify"
 NEWEST = "newest upload"
 ROOM = "room for imports"
 
-INOTIFY_LIMITS = Path("/proc/sys/fs/inotify")
-
-_RIGHT_MODE = 0o3770
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _PROBE_BYTES = 64 << 10
-"""More than a file system keeps for a file without asking the disk for room."""
+"""More bytes than a file system keeps for a file without asking the disk for room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Where the kernel tells what it knows; tests put their own texts there."""
+    """The files in which the kernel tells what it knows; tests put their own texts there."""
 
     mountinfo: Path = MOUNTINFO
     locks: Path = PROC_LOCKS
@@ -53,71 +55,118 @@ class Surroundings:
 
 
 def examined(given: Path, *, max_bytes: int, around: Surroundings) -> Iterator[Finding]:
-    """What can be said of an upload directory; where it is none at all, just that.
+    """Examine an upload directory; where it is no directory at all, there is just that finding.
 
     Args:
-        given: as it is configured.
-        max_bytes: of the largest file that is imported.
-        around: where the kernel tells what it knows.
+        given: the directory's path as it is configured.
+        max_bytes: bytes of the largest file that is imported.
+        around: the files in which the kernel tells what it knows.
     """
     try:
         directory = given.resolve(strict=True)
         with os.scandir(directory):
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-        yield _unusable(given, error)
+        yield cures.unusable(NAME, given, error)
         return
-    yield rights(directory, os.geteuid())
+    trial = proved(directory, around.mountinfo)
+    yield from rights(directory, os.geteuid(), trial)
     yield from own_directories(directory)
-    yield proved(directory)
+    yield trial.finding
     yield room(directory, max_bytes)
     yield kind_of_file_system(directory, around.mountinfo)
-    yield limits(around.inotify)
     yield heard(directory)
     yield newest_readable(directory, around.locks)
 
 
-def _unusable(given: Path, error: OSError | RuntimeError) -> Finding:
-    why = (error.strerror if isinstance(error, OSError) else None) or "it cannot be resolved"
-    cure = (
-        f"make it: install -d -o {_user(os.geteuid())} -g FTP-GROUP -m {_RIGHT_MODE:o} {given};"
-        " or set USERDROP_UPLOAD_DIR to where vsftpd writes"
-    )
-    return broken(NAME, f"{given}: {why}", cure)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of doing with a file all that an import does.
+
+    Attributes:
+        finding: how far it got.
+        gets_group: whether a new file had the directory's group; None where none could be made.
+    """
+
+    finding: Finding
+    gets_group: bool | None
 
 
-def rights(directory: Path, service: int) -> Finding:
-    """Whether owner and mode let the service work and keep clients from what is not theirs."""
+def rights(directory: Path, service: int, trial: Trial) -> Iterator[Finding]:
+    """Judge whether owner and mode keep clients from what is not theirs; what the service may do itself was tried.
+
+    Args:
+        directory: the upload directory.
+        service: the number of the service's user.
+        trial: what the service may do there.
+    """
     status = directory.stat()
     mode = stat.S_IMODE(status.st_mode)
-    seen = f"{directory} belongs to {_user(status.st_uid)}:{_group(status.st_gid)} with mode {mode:04o}"
-    chmod = f"chmod {_RIGHT_MODE:o} {directory}"
+    seen = f"{directory} belongs to {user(status.st_uid)}:{shown_group(status.st_gid)} with mode {mode:04o}"
     if service not in (0, status.st_uid):
-        by_group = bool(mode & stat.S_IWGRP) and status.st_gid in {os.getegid(), *os.getgroups()}
-        if mode & stat.S_ISVTX or not by_group:  # where it is sticky, only its owner may rename others' files
-            return broken(
-                NAME, f"{seen}; the service is {_user(service)}", f"chown {_user(service)} {directory}; {chmod}"
-            )
+        yield from _of_another(directory, seen, service, trial)
+        return
     faults = [
-        (not mode & stat.S_ISVTX, "clients can remove or rename bak and one another's files"),
-        (not mode & stat.S_ISGID, "files do not get its group by themselves"),
-        (bool(mode & stat.S_IWOTH), "everybody on this machine may drop files"),
+        (
+            bool(mode & _WRITABLE) and not mode & stat.S_ISVTX,
+            "clients can remove or rename bak and one another's files",
+            "+t",
+        ),
+        (
+            trial.gets_group is False,
+            "files do not get its group (setgid), and clients cannot read bak",
+            "g+s",
+        ),
+        (bool(mode & stat.S_IWOTH), "everybody on this machine may drop files", "o-w"),
     ]
-    told = [fault for is_there, fault in faults if is_there]
-    return warning(NAME, f"{seen}: {', '.join(told)}", chmod) if told else ok(NAME, seen)
+    told = [fault for is_there, fault, _ in faults if is_there]
+    change = ",".join(change for is_there, _, change in faults if is_there)
+    cure = f"chmod {change} {quote(str(directory))}"
+    if trial.gets_group is False and (directory / BAK).exists():
+        cure += "; chgrp --reference={0} {0}/{1}; chmod 2750 {0}/{1}".format(quote(str(directory)), BAK)
+    yield warning(NAME, f"{seen}: {', '.join(told)}", cure) if told else ok(NAME, seen)
+
+
+def _of_another(directory: Path, seen: str, service: int, trial: Trial) -> Iterator[Finding]:
+    """Judge a directory of another user: in one that is sticky, only its owner may rename others' files."""
+    home = next(cures.of_homes(directory), None)
+    if home is not None:
+        yield broken(NAME, f"{seen} and is the home of {home}", cures.beside_homes(directory / "incoming"))
+    elif directory.stat().st_mode & stat.S_ISVTX:
+        what = f"{seen}; the service, which is {user(service)}, may not rename files of others there"
+        cure = f"chown {user(service)} {quote(str(directory))}; its group goes on to write there"
+        yield broken(NAME, what, cure)
+    elif trial.finding.state is not State.BROKEN:
+        yield ok(NAME, f"{seen}; the service may work there, and who else may write there can rename bak")
 
 
 def own_directories(directory: Path) -> Iterator[Finding]:
-    """Whether bak and the work directory, where they are there, are the service's own."""
-    owner = directory.stat().st_uid
-    for name in (BAK, WORK_DIRECTORY):
+    """Judge whether the names that the service needs for itself are its own, where they exist."""
+    service = os.geteuid() or directory.stat().st_uid
+    for name in (BAK, WORK_DIRECTORY, QUARANTINE_DIRECTORY):
         path = directory / name
         if not os.path.lexists(path):
             continue
         status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {os.geteuid(), owner}:
-            what = f"{path} is {_kind(status)} of {_user(status.st_uid)}, so that what is put there would not be safe"
-            yield broken(name, what, f"rename or remove {path}; the service makes its own")
+        if stat.S_ISDIR(status.st_mode) and status.st_uid in {os.geteuid(), service}:
+            if name != BAK and status.st_uid == os.geteuid() and _is_open_to_others(path, status):
+                yield broken(name, f"{path} has in it what the service has not put there", f"{_aside(path)}")
+            continue
+        what = f"{path} is {_kind(status)} of {user(status.st_uid)}, so that what is put there would not be safe"
+        back = f"where its owner was changed by mistake: chown -R {user(service)} {quote(str(path))}; else "
+        yield broken(name, what, f"{back if stat.S_ISDIR(status.st_mode) else ''}{_aside(path)}")
+
+
+def _aside(path: Path) -> str:
+    place, old = quote(str(path)), quote(f"{path}.old")
+    return f"rename it, as files of clients may lie in it: mv {place} {old}; the service makes its own"
+
+
+def _is_open_to_others(path: Path, status: os.stat_result) -> bool:
+    """Whether others may have put something there, so that the service does not put its mode right."""
+    with suppress(PermissionError):
+        return stat.S_IMODE(status.st_mode) & 0o777 != mending.OWN_MODE and not mending.holds_own_claims(path)
+    return False
 
 
 def _kind(status: os.stat_result) -> str:
@@ -126,23 +175,32 @@ def _kind(status: os.stat_result) -> str:
     return "a directory" if stat.S_ISDIR(status.st_mode) else "no directory, but something"
 
 
-def proved(directory: Path) -> Finding:
+def proved(directory: Path, mountinfo: Path = MOUNTINFO) -> Trial:
     """Make a file, rename it as a claim and as an archived file is renamed, and remove it."""
     steps: list[str] = []
+    groups: list[int] = []
     try:
         with _somewhere(directory, WORK_DIRECTORY) as work, _somewhere(directory, BAK) as bak:
-            _walk(directory, work, bak, steps)
+            _walk(directory, work, bak, steps, groups)
+        found = ok(NAME, f"a file was made, renamed into {WORK_DIRECTORY} and {BAK}, and removed, on one device")
     except OSError as error:
-        return _hindered(directory, error, steps)
-    return ok(NAME, f"a file was made, renamed into {WORK_DIRECTORY} and {BAK}, and removed, on one device")
+        found = _hindered(directory, error, steps, mountinfo)
+    return Trial(finding=found, gets_group=_gets_group(directory.stat(), groups[0]) if groups else None)
 
 
-def _walk(directory: Path, work: Path, bak: Path, steps: list[str]) -> None:
+def _gets_group(directory: os.stat_result, group_of_file: int) -> bool:
+    """Whether a file has its directory's group; of two that the unit's PrivateUsers= hides nobody knows whether."""
+    is_equal = group_of_file == directory.st_gid and not cures.is_hidden(directory.st_gid)
+    return is_equal or bool(directory.st_mode & stat.S_ISGID)
+
+
+def _walk(directory: Path, work: Path, bak: Path, steps: list[str], groups: list[int]) -> None:
     name = f"{CANARY}doctor-{secrets.token_hex(8)}"
     places = [directory / name, work / name, bak / name]
     try:
         steps.append(f"make a file in {directory}")
         _write(places[0])
+        groups.append(places[0].stat().st_gid)
         for source, target in pairwise(places):
             steps.append(f"rename a file from {source.parent} to {target.parent}")
             _move(source, target)
@@ -177,9 +235,10 @@ def _write(path: Path) -> None:
 
 @contextmanager
 def _somewhere(directory: Path, name: str) -> Iterator[Path]:
-    """The directory of that name, or one in its place that goes again."""
+    """Yield the directory of some name, or a temporary one in its place; of its own the service mends the mode."""
     path = directory / name
-    if path.is_dir() and not path.is_symlink():
+    is_there = os.path.isdir(path) and not path.is_symlink()  # noqa: PTH112 - Path's fails where it may not look
+    if is_there and not _is_mended(path.stat()):
         yield path
         return
     path = directory / f"{CANARY}doctor-{secrets.token_hex(8)}-{name.lstrip('.')}"
@@ -190,41 +249,47 @@ def _somewhere(directory: Path, name: str) -> Iterator[Path]:
         path.rmdir()
 
 
-def _hindered(directory: Path, error: OSError, steps: list[str]) -> Finding:
+def _is_mended(status: os.stat_result) -> bool:
+    """Whether the service puts the mode of its own directory right before it works there."""
+    return status.st_uid == os.geteuid() and status.st_mode & stat.S_IRWXU != stat.S_IRWXU
+
+
+def _hindered(directory: Path, error: OSError, steps: list[str], mountinfo: Path) -> Finding:
     step = steps[-1] if steps else f"make a directory in {directory}"
     name = BAK if step.endswith(f"/{BAK}") else NAME
     what = f"cannot {step}: {error.strerror or type(error).__name__}"
     match error.errno:
-        case errno.EROFS:
-            cure = "mount the file system read-write, or add the directory to the unit's ReadWritePaths"
-        case errno.ENOSPC | errno.EDQUOT:
-            cure = f"make room on the file system of {directory}; `df {directory}` and `df -i {directory}` show it"
         case errno.EXDEV if name == BAK:
             return warning(
                 name, f"{what}; each file is copied there instead", f"have {BAK} on the device of {directory}"
             )
         case errno.EXDEV:
-            cure = f"have {WORK_DIRECTORY} on the device of {directory}: unmount what is mounted there"
-        case errno.EACCES | errno.EPERM:
-            owner = _user(os.geteuid())
-            cure = (
-                f"chown {owner} {directory} and chmod {_RIGHT_MODE:o} {directory}; {BAK} in it: chmod 2750, same owner"
+            return broken(
+                name, what, f"have {WORK_DIRECTORY} on the device of {directory}: unmount what is mounted there"
             )
         case _:
-            cure = f"check the disk and the mount of {directory}; `dmesg` may tell more"
-    return broken(name, what, cure)
+            place = directory / BAK if name == BAK else directory
+            return broken(name, what, cures.hindered(place, error, _read_only(place, mountinfo)))
+
+
+def _read_only(directory: Path, mountinfo: Path) -> Path | None:
+    try:
+        return read_only_by(os.fsdecode(mountinfo.read_bytes()), directory)
+    except OSError:
+        return None
 
 
 def room(directory: Path, max_bytes: int) -> Finding:
-    """Whether a copy of the largest file has room."""
+    """Judge whether a copy of the largest file has room."""
     try:
         known = os.statvfs(directory)
     except OSError as error:
         return broken(ROOM, f"{directory}: {error.strerror}", f"check the mount of {directory}")
     free = known.f_bavail * known.f_frsize
     seen = f"{free >> 20:,} MB are free on the file system of {directory}"
-    if known.f_files and not known.f_favail:
-        return broken(ROOM, f"there are no inodes free on the file system of {directory}", "remove files")
+    if has_few_inodes(known):
+        what = f"{known.f_favail:,} inodes are free on the file system of {directory}, and each file takes one"
+        return broken(ROOM, what, "find a directory with very many files (du --inodes), and move some to another disk")
     if free < max_bytes:
         what = f"{seen}; a file may have {max_bytes >> 20:,} MB and is copied once"
         return warning(ROOM, what, "make room, or lower USERDROP_MAX_FILE_MB")
@@ -232,7 +297,7 @@ def room(directory: Path, max_bytes: int) -> Finding:
 
 
 def kind_of_file_system(directory: Path, mountinfo: Path) -> Finding:
-    """Whether the kernel tells of all that is done to the files, and by their locks who writes."""
+    """Judge whether the kernel tells of all that is done to the files, and by their locks who writes."""
     try:
         type_ = file_system(os.fsdecode(mountinfo.read_bytes()), directory)
     except OSError as error:
@@ -247,31 +312,22 @@ def kind_of_file_system(directory: Path, mountinfo: Path) -> Finding:
     return warning(FILE_SYSTEM, what, cure)
 
 
-def limits(inotify: Path) -> Finding:
-    """The kernel's limits; whether they are reached shows when a watch is made."""
-    names = ("max_user_instances", "max_user_watches", "max_queued_events")
-    try:
-        values = {name: int((inotify / name).read_text(encoding="ascii")) for name in names}
-    except (OSError, ValueError):
-        return warning(EVENTS, f"the limits in {inotify} cannot be read", "run the doctor where /proc/sys is mounted")
-    seen = ", ".join(f"fs.inotify.{name}={value}" for name, value in values.items())
-    queued = values["max_queued_events"]
-    if queued < 1024:
-        cure = "sysctl -w fs.inotify.max_queued_events=16384, and the same in /etc/sysctl.d"
-        return warning(EVENTS, f"{seen}: bursts of files overflow the queue, and all is scanned again", cure)
-    return ok(EVENTS, seen)
-
-
-class _Ear(FileSystemEventHandler):
-    """Runs in watchdog's thread."""
+class _Ear(WatchCallback):
+    """Listens in watchdog's thread."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._name = os.fsencode(name)
         self.heard = threading.Event()
 
-    def dispatch(self, event: FileSystemEvent) -> None:
-        if os.fsdecode(event.src_path).endswith(self._name):
+    def on_event(self, event: InotifyEvent) -> None:
+        if event.name == self._name:
             self.heard.set()
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """Note that the directory was removed, so that nothing is heard."""
+
+    def on_queue_overflow(self) -> None:
+        """Note that events were lost: others' may have drowned the canary's."""
 
 
 def heard(directory: Path, *, seconds: float = HEARING_SECONDS) -> Finding:
@@ -284,7 +340,7 @@ def heard(directory: Path, *, seconds: float = HEARING_SECONDS) -> Finding:
         return broken(EVENTS, "no more threads can be made", "raise the unit's TasksMax")
     except OSError as error:
         why = error.strerror or type(error).__name__
-        cure = INOTIFY_CURES.get(error.errno or 0) or f"check the rights of {directory}"
+        cure = str(INOTIFY_CURES.get(error.errno or 0) or f"check the rights of {directory}")
         return broken(EVENTS, f"{directory} cannot be watched: {why}; it is scanned every few seconds meanwhile", cure)
     try:
         path = directory / name
@@ -295,7 +351,7 @@ def heard(directory: Path, *, seconds: float = HEARING_SECONDS) -> Finding:
         why = error.strerror or type(error).__name__
         return warning(EVENTS, f"whether events come could not be proved: {why}", f"see {NAME}")
     finally:
-        observers.leave(*joined)
+        observers.leave(joined)
     if is_heard:
         return ok(EVENTS, "a canary's event was heard")
     what = f"a canary's event was not heard for {seconds:g} s; the directory is scanned every few seconds meanwhile"
@@ -303,12 +359,12 @@ def heard(directory: Path, *, seconds: float = HEARING_SECONDS) -> Finding:
 
 
 def newest_readable(directory: Path, locks: Path) -> Finding:
-    """Whether the newest of the files that wait, and are not just coming, may be read."""
+    """Judge whether the newest file that waits, and is not just coming, may be read."""
     newest = _newest(directory, locks)
     if newest is None:
         return ok(NEWEST, "no complete upload waits, so none could be tried")
     path, status = newest
-    owner = f"{_user(status.st_uid)}:{_group(status.st_gid)}"
+    owner = f"{user(status.st_uid)}:{shown_group(status.st_gid)}"
     seen = f"the newest of them belongs to {owner} with mode {stat.S_IMODE(status.st_mode):04o}"
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -316,7 +372,7 @@ def newest_readable(directory: Path, locks: Path) -> Finding:
     except PermissionError:
         cure = (
             "set local_umask=027 in vsftpd.conf (anon_umask for virtual users) and restart vsftpd;"
-            f" usermod -aG {_group(status.st_gid)} {_user(os.geteuid())} and restart userdrop;"
+            f" usermod -aG {group_of(directory, status.st_gid)} {user(os.geteuid())} and restart userdrop;"
             " chmod g+r the files that are there already"
         )
         return broken(NEWEST, f"an upload cannot be read; {seen}", cure)
@@ -345,17 +401,3 @@ def _newest(directory: Path, locks: Path) -> tuple[Path, os.stat_result] | None:
             if is_plain(status) and not is_in_locks(text, status.st_dev, status.st_ino):
                 found.append((directory / name, status))
     return max(found, key=lambda each: each[1].st_ctime_ns, default=None)
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
-
-
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)

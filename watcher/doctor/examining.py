@@ -1,20 +1,23 @@
-"""The order of the examination. Whatever an examination meets is a finding, never a traceback."""
+"""The order of the doctor's examination. Whatever an examination meets is a finding, never a traceback."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from importer.format import Format
+from importer.formats.columns import Format
 from notifier.smtp import Transport
-from watcher.clock import utc_now
-from watcher.doctor import database, directory, ftp_server, mail, service
+from watcher.base.clock import utc_now
+from watcher.base.logs import place
+from watcher.doctor import accounts, database, directory, ftp_examining, mail, neighbours, reach, service
 from watcher.doctor.findings import Finding, broken, ok, warning
-from watcher.folders import find
-from watcher.logs import place
-from watcher.settings import Settings, variable
+from watcher.settings.client_settings import CLIENT_PREFIX
+from watcher.settings.naming import variable
+from watcher.settings.privacy import Private
+from watcher.settings.variables import Settings
+from watcher.uploads.folders import find
 
 SETTINGS = "settings"
-CONFIGURATION = "vsftpd configuration"
 LOG = "vsftpd log"
 
 
@@ -34,27 +37,30 @@ def examined(
     send: bool,
     around: directory.Surroundings | None = None,
 ) -> Iterator[Finding]:
-    """Every finding, as soon as it is there.
+    """Examine everything; yields each finding as soon as it is there.
 
     Args:
-        settings: in force.
+        settings: the settings in force.
         format_: the columns of a user file.
-        make_transport: makes the way that mails go.
+        make_transport: makes the transport of mails.
         send: whether to send a test mail to the administrator.
-        around: where the kernel tells what it knows.
+        around: the files in which the kernel tells what it knows.
     """
     around = around or directory.Surroundings()
     yield ok(SETTINGS, f"all are understood; an import every {settings.interval_minutes} min")
     parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
-        (service.NAME, lambda: service.examined(settings.state_dir, around.locks)),
+        (service.NAME, lambda: service.examined(Private.of(settings), around.locks)),
+        (neighbours.NAME, lambda: _clients_apart(settings)),
         (directory.NAME, lambda: _directories(settings, around)),
-        (CONFIGURATION, lambda: _ftp_server(settings)),
+        (ftp_examining.CONFIGURATION, lambda: ftp_examining.examined(settings)),
         (LOG, lambda: _log(settings.vsftpd_log)),
         (
             database.NAME,
-            lambda: database.examined(settings.database, format_, now=utc_now(), mountinfo=around.mountinfo),
+            lambda: database.examined(
+                settings.database, format_, now=utc_now(), mountinfo=around.mountinfo, state_dir=settings.state_dir
+            ),
         ),
-        (mail.NAME, lambda: asyncio.run(_mail(settings, make_transport, send=send))),
+        (mail.NAME, lambda: asyncio.run(examined_mail(settings, make_transport, send=send))),
     ]
     for name, examine in parts:
         yield from _guarded(name, examine)
@@ -72,29 +78,30 @@ def _guarded(name: str, examine: Callable[[], Iterable[Finding]]) -> Iterator[Fi
 
 def _directories(settings: Settings, around: directory.Surroundings) -> Iterator[Finding]:
     """The upload directory, or each client's folder in it."""
-    found: Iterable[Path] = [settings.upload_dir]
+    found = [settings.upload_dir]
     if settings.client_folders and settings.upload_dir.is_dir():
-        found = find(settings.upload_dir, ()).clients.values()
+        found = [*find(settings.upload_dir, ()).clients.values()]
+    yield reach.limits(around.inotify, len(found))
     for each in found:
-        yield from directory.examined(each, max_bytes=settings.max_file_mb << 20, around=around)
+        for finding in directory.examined(each, max_bytes=settings.max_file_mb << 20, around=around):
+            yield replace(finding, folder=str(each))
 
 
-def _ftp_server(settings: Settings) -> Iterator[Finding]:
-    path = settings.vsftpd_conf
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        cure = f"set {variable('vsftpd_conf')} to the file that vsftpd is started with"
-        is_set = "vsftpd_conf" in settings.model_fields_set
-        what = f"there is no {path}, so that it was not examined"
-        yield warning(CONFIGURATION, what, cure) if is_set else ok(CONFIGURATION, f"{what}; {cure}")
-        return
-    except OSError as error:
-        what = f"{path}: {error.strerror}, so that it was not examined"
-        yield warning(CONFIGURATION, what, f"run the doctor as one who may read it, or chmod o+r {path}")
-        return
-    needs = ftp_server.Needs(log=settings.vsftpd_log, long_quiet_seconds=settings.long_quiet_seconds)
-    yield from ftp_server.judged(ftp_server.understood(path, text), needs)
+def examined_as_accounts(settings: Settings) -> Iterator[Finding]:
+    """Examine what root alone can find out, and nothing else: the accounts of clients, tried."""
+    if not settings.client_folders:
+        yield ok(neighbours.NAME, "the upload directory is one client's, so there are no others")
+    yield from _guarded(neighbours.NAME, lambda: _clients_apart(settings))
+    yield from _guarded(ftp_examining.CONFIGURATION, lambda: ftp_examining.examined_users(settings))
+
+
+def _clients_apart(settings: Settings) -> Iterator[Finding]:
+    """Examine whether clients are kept from one another's folders; no finding where there is one client."""
+    if settings.client_folders and settings.upload_dir.is_dir():
+        folders = find(settings.upload_dir, ()).clients
+        yield from accounts.examined(
+            settings.upload_dir, folders, service.number(settings.state_dir, settings.upload_dir)
+        )
 
 
 def _log(path: Path | None) -> Iterator[Finding]:
@@ -111,12 +118,36 @@ def _log(path: Path | None) -> Iterator[Finding]:
         yield broken(LOG, what, cure)
 
 
-async def _mail(settings: Settings, make_transport: Callable[[], Transport], *, send: bool) -> list[Finding]:
+async def examined_mail(settings: Settings, make_transport: Callable[[], Transport], *, send: bool) -> list[Finding]:
+    """Examine the way that mails go, as it is configured."""
     try:
         transport = make_transport()
     except ValueError as error:
         return [broken(mail.NAME, str(error), f"set {variable('smtp_tls')} to starttls or implicit")]
     examine: Awaitable[list[Finding]] = mail.examined(
-        transport, admin=settings.reply_to_admin_email, now=utc_now(), send=send
+        transport,
+        admin=settings.reply_to_admin_email,
+        envelopes=_envelopes(settings),
+        now=utc_now(),
+        send=send,
     )
     return await examine
+
+
+def _envelopes(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Senders and recipients of mails, each pair once, by the variable that names the recipient."""
+    common = settings.reply_to_admin_email
+    pairs = {
+        variable("reply_to_admin_email"): (common, (common,)),
+        variable("failed_import_email"): (common, settings.failed_import_email),
+    }
+    for key, own in sorted(settings.clients.items()):
+        sender = own.reply_to_admin_email or common
+        if own.reply_to_admin_email or own.failed_import_email:
+            recipients = own.failed_import_email or settings.failed_import_email
+            pairs[f"{CLIENT_PREFIX}{key}__FAILED_IMPORT_EMAIL"] = (sender, recipients)
+    envelopes: dict[tuple[str, str], str] = {}
+    for name, (sender, recipients) in pairs.items():
+        for number, recipient in enumerate(recipients, 1):
+            envelopes.setdefault((sender, recipient), name if len(recipients) == 1 else f"{name}, address {number}")
+    return {name: envelope for envelope, name in envelopes.items()}

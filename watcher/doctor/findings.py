@@ -1,4 +1,4 @@
-"""The doctor's nouns: what was found out about one thing, and how bad it is."""
+"""The doctor's nouns: the findings about one thing, and how bad each is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """`warning`: it works, but less well or less safely than it could. `broken`: something does not work at all."""
+    """The state of a thing: a `warning` works, but less well or safely than it could; a `broken` one does not work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -15,37 +15,39 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one thing.
+    """A finding about one thing.
 
     Attributes:
-        name: the thing; several findings may be about it.
-        state: how it is.
+        name: the thing's name; several findings may be about it.
+        state: the thing's state.
         what: what was seen, a sentence without its full stop and without anybody's data.
-        cure: what to do, in the same form; empty where it is ok.
+        cure: what to do, in the same form; empty where the state is ok.
+        folder: the client's folder that it is about; empty where it is about something else.
     """
 
     name: str
     state: State
     what: str
     cure: str = ""
+    folder: str = ""
 
 
 def ok(name: str, what: str) -> Finding:
-    """A thing that is as it should be."""
+    """The finding of a thing that is as it should be."""
     return Finding(name, State.OK, what)
 
 
 def warning(name: str, what: str, cure: str) -> Finding:
-    """A thing that works, but could do so better."""
+    """The finding of a thing that works, but could do so better."""
     return Finding(name, State.WARNING, what, cure)
 
 
 def broken(name: str, what: str, cure: str) -> Finding:
-    """A thing that does not work."""
+    """The finding of a thing that does not work."""
     return Finding(name, State.BROKEN, what, cure)
 
 
 def worst(findings: Iterable[Finding]) -> State:
-    """The state of all things together."""
+    """The worst state among findings."""
     order = list(State)
     return max((finding.state for finding in findings), key=order.index, default=State.OK)

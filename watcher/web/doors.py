@@ -1,13 +1,14 @@
-"""Who may ask the HTTP server: pure."""
+"""The rules that say who may ask the HTTP server. Pure."""
 
 import base64
 import binascii
 import hmac
-from ipaddress import ip_address
+
+from notifier.loopback import is_loopback
 
 
 def shows(authorization: str, token: str) -> bool:
-    """Whether a request's Authorization header has the token: as a bearer's, or as the password of any user.
+    """Whether a request's Authorization header has the token, as a bearer token or as the password of any user.
 
     The latter is how people's browsers ask for it. Sources: RFC 6750, RFC 7617.
     """
@@ -15,7 +16,7 @@ def shows(authorization: str, token: str) -> bool:
     given = given.strip()
     match scheme.lower():
         case "bearer":
-            shown = given.encode()
+            shown = given.encode(errors="surrogateescape")  # bytes that are no UTF-8 come as these
         case "basic":
             shown = _decoded(given).partition(b":")[2]
         case _:
@@ -24,14 +25,9 @@ def shows(authorization: str, token: str) -> bool:
 
 
 def names_this_machine(host: str) -> bool:
-    """Whether a request's Host header says loopback: a page of another site, whose name leads here, does not."""
+    """Whether a request's Host header names this machine; a page of another site, whose name leads here, does not."""
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(name.removeprefix("[").removesuffix("]"))
 
 
 def _decoded(text: str) -> bytes:

@@ -1,53 +1,59 @@
-"""Puts together what is told by HTTP. The database is asked in threads of our own, and never for long.
+"""The gathering of what is told by HTTP. The database is asked in threads of our own, and never for long.
 
-There are two: one asks whether the database answers, which must not wait for the other, that reads the page's figures.
+One thread asks whether the database answers, and must not wait for the other one, which reads the page's figures.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from importer import history
-from importer.engines import product, reading_engine
+from importer.database import history
+from importer.database.engines import product, reading_engine
 from notifier import queueing
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.model import Delivered
 from notifier.outbox import DATABASE_ERRORS
-from watcher.counting import Counting
-from watcher.gauging import Gauges
-from watcher.snapshot import ServiceSnapshot
+from watcher.stories.past import past_of
+from watcher.stories.story import now_told, story
+from watcher.stories.whereabouts import whereabouts
+from watcher.uploads.gauging import Gauges
+from watcher.uploads.snapshot import FileSnapshot, ServiceSnapshot
 from watcher.web.metrics import Metrics, Scrape
-from watcher.web.page import Html, LedgerFacts, Page, first_day
+from watcher.web.page import Facts, Html, LedgerFacts, MailFacts, Page, StoryFacts, first_day
 from watcher.web.readiness import Readiness, readiness
+from watcher.work.counting import Counting
 
 DATABASE_SECONDS = 2.0
 PAGE_SECONDS = 10.0
 LAST_IMPORTS = 20
 MOST_REASONS = 50
 MOST_MAILS = 10_000
-"""So many of a state are counted."""
+"""The number up to which the mails of a state are counted."""
 
 T = TypeVar("T")
 
 
 class Gathering:
-    """What the service is asked.
+    """Gathers the answers to what the service is asked by HTTP.
 
     Args:
         engine: the database.
-        interval: from tick to tick.
+        interval: the time from one tick to the next.
         now: the wall clock, UTC.
-        service: what it shows of itself.
-        clients: their directories as numbers.
-        alerts: the administrator's.
-        counting: what has become of files.
-        delivered: what has become of mails.
+        service: makes what the service shows of itself.
+        clients: makes the numbers of the clients' directories.
+        file: makes what the service knows of a client's file, by its name.
+        folder: finds a client's directory; None where there is no such client.
+        alerts: the administrator's alerts.
+        counting: counts what has become of files.
+        delivered: counts what has become of mails.
         patience: how long the database may take to be called one that answers, in seconds.
         page_patience: how long it may take for everything that the page shows of it.
     """
@@ -58,8 +64,10 @@ class Gathering:
         engine: Engine,
         interval: timedelta,
         now: Callable[[], datetime],
-        service: Callable[[], ServiceSnapshot],
-        clients: Callable[[], tuple[Gauges, ...]],
+        service: Callable[[], Awaitable[ServiceSnapshot]],
+        clients: Callable[[], Awaitable[tuple[Gauges, ...]]],
+        file: Callable[[str, str], Awaitable[FileSnapshot]],
+        folder: Callable[[str], Path | None],
         alerts: Alerts,
         counting: Counting,
         delivered: Callable[[], Delivered],
@@ -71,40 +79,72 @@ class Gathering:
         self._now = now
         self._service = service
         self._clients = clients
+        self._file = file
+        self._folder = folder
         self._alerts = alerts
-        self._metrics = Metrics(counting)
+        self._metrics = Metrics()
+        self._counting = counting
+        self._measuring = asyncio.Lock()
         self._page = Page()
         self._delivered = delivered
         self._probing = _Thread("http-probe", patience)
         self._reading = _Thread("http-page", page_patience)
 
     async def readiness(self) -> Readiness:
-        """Whether the service does its work."""
-        return self._judged(self._clients(), database_answers=await self._mails() is not None)
+        """Judge whether the service does its work."""
+        return self._judged(await self._clients(), database_answers=await self._mails() is not None)
 
-    async def page(self) -> Html:
-        """What is going on, for people."""
-        now, service, clients = self._now(), self._service(), self._clients()
+    async def page(self, language: str) -> Html:
+        """Make the page that tells people what is going on."""
+        now, service, clients = self._now(), await self._service(), await self._clients()
         names = [each.client for each in clients]
         ledger = await self._reading.ask(self._engine, lambda connection: _ledger(connection, names, now))
         ready = self._judged(clients, database_answers=ledger is not None)
-        return await asyncio.to_thread(self._page.html, service, ready, ledger, now)
+        mails = await self._mails()
+        facts = Facts(
+            service=service,
+            ready=ready,
+            ledger=ledger,
+            mails=None if mails is None else MailFacts(sent=self._delivered().sent, unsent=mails),
+            details={(each.kind, each.client): each.detail for each in self._alerts.board.alerts},
+            now=now,
+        )
+        return await asyncio.to_thread(self._page.html, facts, language)
+
+    async def story(self, client: str, name: str, language: str) -> Html | None:
+        """Make the page of a file's story; None where there is no such client, or the name can be no file's."""
+        directory = self._folder(client)
+        if directory is None or "/" in name or "\0" in name or name in {"", ".", ".."}:
+            return None
+        answer, where = await self._file(client, name), await asyncio.to_thread(whereabouts, directory, name)
+        past = await self._reading.ask(self._engine, lambda connection: past_of(connection, client, name, self._now()))
+        facts = StoryFacts(
+            client=client,
+            name=name,
+            told=story(answer.events, past or ()),
+            lines=[*now_told(name, where, answer, client=client)],
+            database_answers=past is not None,
+            now=self._now(),
+        )
+        return await asyncio.to_thread(self._page.story, facts, language)
 
     async def metrics(self) -> bytes:
-        """Everything that is measured."""
-        mails, clients = await self._mails(), self._clients()
+        """Make the text of everything that is measured."""
+        mails, clients = await self._mails(), await self._clients()
         scrape = Scrape(
             version=version("userdrop"),
             clients=clients,
             alerts=tuple(alert.kind for alert in self._alerts.board.alerts if is_open(alert)),
             mails=mails,
             mails_sent=self._delivered().sent,
+            counted=self._counting.copied(),
             is_ready=self._judged(clients, database_answers=mails is not None).is_ready,
         )
-        return self._metrics.text(scrape)
+        async with self._measuring:
+            return await asyncio.to_thread(self._metrics.text, scrape)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads that ask the database."""
         self._probing.close()
         self._reading.close()
 
@@ -112,19 +152,19 @@ class Gathering:
         return readiness(clients, interval_seconds=self._interval.total_seconds(), database_answers=database_answers)
 
     async def _mails(self) -> dict[str, int] | None:
-        """How many mails are not sent, by state; None where the database does not answer."""
+        """The number of mails that are not sent, by state; None where the database does not answer."""
         return await self._probing.ask(self._engine, lambda asked: queueing.unsent(asked, at_most=MOST_MAILS))
 
 
 class _Thread:
-    """Asks one question after the other; who waits for too long goes without an answer."""
+    """A thread that asks one question after the other; whoever waits for too long goes without an answer."""
 
     def __init__(self, name: str, patience: float) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._patience = patience
 
     async def ask(self, engine: Engine, question: Callable[[Connection], T]) -> T | None:
-        """The answer, None where the database gives none."""
+        """Ask the database; None where it gives no answer."""
 
         def asked() -> T:
             with engine.begin() as connection:

@@ -4,7 +4,7 @@ Names and units follow https://prometheus.io/docs/practices/naming. Labels are c
 version knows; never a file's name, a cell or an address.
 """
 
-import platform
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from notifier.model import AlertKind
-from watcher.counting import (
+from watcher.uploads.gauging import STATES, Gauges
+from watcher.uploads.supervision import WatchState
+from watcher.work.counting import (
     BOUNDS,
-    FILE_OUTCOMES,
     MOST_CLIENTS,
     OTHERS,
     REFUSAL_CODES,
     ROW_CODES,
-    ROW_OUTCOMES,
     Counting,
     Distribution,
+    FileOutcome,
+    RowOutcome,
 )
-from watcher.gauging import STATES, Gauges
-from watcher.supervision import WatchState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _EDGES = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
@@ -45,13 +45,14 @@ _Values = Iterable[tuple[tuple[str, ...], float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scrape:
-    """How things stand at one moment.
+    """The state of the service at one moment, as a scrape tells it.
 
     Attributes:
-        clients: their directories; of more than `MOST_CLIENTS` the rest is left out.
-        alerts: the kinds of those that are open.
+        clients: the directories of at most `MOST_CLIENTS` clients; the rest is left out.
+        alerts: the kinds of the alerts that are open.
         mails: how many are in each state; None where the database does not answer.
-        mails_sent: since the service began.
+        mails_sent: how many mails were sent since the service began.
+        counted: what has become of files until that moment.
     """
 
     version: str
@@ -59,27 +60,27 @@ class Scrape:
     alerts: tuple[AlertKind, ...]
     mails: Mapping[str, int] | None
     mails_sent: int
+    counted: Counting
     is_ready: bool
 
 
 class Metrics:
-    """A registry of its own: what was counted so far, what a scrape is told, and what the kernel says of us."""
+    """A registry of the metrics: what a scrape is told, and what the kernel says of this process."""
 
-    def __init__(self, counting: Counting) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._source = _Source(counting)
+        self._source = _Source()
         self._registry.register(self._source)
         ProcessCollector(registry=self._registry)
 
     def text(self, scrape: Scrape) -> bytes:
-        """All of them."""
+        """The text of all metrics."""
         self._source.scrape = scrape
         return generate_latest(self._registry)
 
 
 class _Source(Collector):
-    def __init__(self, counting: Counting) -> None:
-        self._counting = counting
+    def __init__(self) -> None:
         self.scrape: Scrape | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -87,56 +88,78 @@ class _Source(Collector):
             yield from _of_service(self.scrape)
             clients = self.scrape.clients[:MOST_CLIENTS]
             yield from _of_clients(clients)
-            names = {each.client for each in clients} | {client for client, _ in self._counting.files}
-            yield from _of_files(self._counting, sorted(names))
+            counted = self.scrape.counted
+            names = {each.client for each in clients} | {client for client, _ in counted.files}
+            yield from _of_files(counted, sorted(names))
 
 
 def _of_service(scrape: Scrape) -> Iterator[Metric]:
-    about = {"version": scrape.version, "python": platform.python_version()}
-    yield InfoMetricFamily("userdrop_build", "What runs.", value=about)
-    yield GaugeMetricFamily("userdrop_ready", "1 where files are found and imported, as /readyz.", scrape.is_ready)
+    about = {"version": scrape.version, "python": sys.version.partition(" ")[0]}
+    yield InfoMetricFamily("userdrop_build", "The version of userdrop and of the Python that runs it.", value=about)
+    yield GaugeMetricFamily(
+        "userdrop_ready", "1 if files are found and imported, as /readyz tells, else 0.", scrape.is_ready
+    )
     kinds = Counter(scrape.alerts)
     yield _gauge(
-        "userdrop_alerts_open", "Conditions that last.", "kind", (((kind,), kinds[kind]) for kind in AlertKind)
+        "userdrop_alerts_open", "Alerts that are open now.", "kind", (((kind,), kinds[kind]) for kind in AlertKind)
     )
-    yield GaugeMetricFamily("userdrop_database_up", "1 where the database answers.", float(scrape.mails is not None))
+    yield GaugeMetricFamily(
+        "userdrop_database_up", "1 if the database answers, else 0.", float(scrape.mails is not None)
+    )
     if scrape.mails is not None:
         values = (((state,), number) for state, number in scrape.mails.items())
-        yield _gauge("userdrop_mails", "Mails that are not sent: queued or dead.", "state", values)
-    yield CounterMetricFamily("userdrop_mails_sent", "Mails that the mail server has taken.", scrape.mails_sent)
+        yield _gauge("userdrop_mails", "Mails that are not sent, because they wait or were given up.", "state", values)
+    yield CounterMetricFamily(
+        "userdrop_mails_sent", "Mails that the mail server has taken since the service started.", scrape.mails_sent
+    )
 
 
 def _of_clients(clients: tuple[Gauges, ...]) -> Iterator[Metric]:
     numbers = (((each.client, state), each.files[state]) for each in clients for state in STATES)
-    yield _gauge("userdrop_outstanding_files", "Files that are not imported yet.", "client state", numbers)
+    yield _gauge(
+        "userdrop_outstanding_files",
+        "Files in the upload directory that are not imported yet.",
+        "client state",
+        numbers,
+    )
     sizes = (((each.client, state), each.bytes[state]) for each in clients for state in STATES)
-    yield _gauge("userdrop_outstanding_bytes", "Their bytes, where known.", "client state", sizes)
+    yield _gauge(
+        "userdrop_outstanding_bytes",
+        "Bytes of the files that are not imported yet, as far as they are known.",
+        "client state",
+        sizes,
+    )
     oldest = (((each.client,), each.oldest_seconds) for each in clients)
     yield _gauge(
         "userdrop_oldest_waiting_seconds",
-        "Since when the file has not changed that waits for the service the longest; held ones wait for their sender.",
+        "Seconds since the last change or lock of the file that has waited for the service longest, held files aside.",
         "client",
         oldest,
     )
     ticks = (((each.client,), each.tick_seconds) for each in clients)
-    yield _gauge("userdrop_last_tick_seconds", "How long ago files were last taken.", "client", ticks)
+    yield _gauge("userdrop_last_tick_seconds", "Seconds since the last tick.", "client", ticks)
     watches = (((each.client, state), float(each.watch is state)) for each in clients for state in WatchState)
-    yield _gauge("userdrop_watch_state", "1 for the state in which the watch is.", "client state", watches)
+    yield _gauge(
+        "userdrop_watch_state",
+        "1 for the state that the watch on the directory is in, else 0.",
+        "client state",
+        watches,
+    )
 
 
 def _of_files(counting: Counting, clients: list[str]) -> Iterator[Metric]:
-    """What is zero is told, too: the first of a kind would not count as an increase otherwise."""
-    files = (((client, outcome), counting.files[client, outcome]) for client in clients for outcome in FILE_OUTCOMES)
-    yield _counter("userdrop_files", "Files by what became of them.", "client outcome", files)
-    rows = (((client, outcome), counting.rows[client, outcome]) for client in clients for outcome in ROW_OUTCOMES)
-    yield _counter("userdrop_rows", "Rows of imported files.", "client outcome", rows)
+    """Tell zeros, too: otherwise the first of a kind would not count as an increase."""
+    files = (((client, outcome), counting.files[client, outcome]) for client in clients for outcome in FileOutcome)
+    yield _counter("userdrop_files", "Files that have come to an end, by outcome.", "client outcome", files)
+    rows = (((client, outcome), counting.rows[client, outcome]) for client in clients for outcome in RowOutcome)
+    yield _counter("userdrop_rows", "Rows of imported files, by outcome.", "client outcome", rows)
     failed = (((code,), counting.failed[code]) for code in (*ROW_CODES, OTHERS))
-    yield _counter("userdrop_failed_rows", "Why rows were not imported.", "reason", failed)
+    yield _counter("userdrop_failed_rows", "Reasons for which rows were not imported.", "reason", failed)
     refused = (((code,), counting.refused[code]) for code in (*REFUSAL_CODES, OTHERS))
-    yield _counter("userdrop_refused_files", "Why whole files were not imported.", "reason", refused)
+    yield _counter("userdrop_refused_files", "Files that were refused as a whole, by reason.", "reason", refused)
     stages = HistogramMetricFamily(
         "userdrop_stage_seconds",
-        "What a file spends its time on: waiting since its last change, importing, archiving.",
+        "Seconds that a file spends waiting since its last change, being imported, and being archived.",
         labels=["stage"],
     )
     for stage, distribution in counting.stages.items():
@@ -144,7 +167,7 @@ def _of_files(counting: Counting, clients: list[str]) -> Iterator[Metric]:
     yield stages
     yield HistogramMetricFamily(
         "userdrop_close_to_imported_seconds",
-        "From a file's last change until its rows were users.",
+        "Seconds from the last change of a file until its rows are users.",
         _buckets(counting.latency),
         counting.latency.total,
     )

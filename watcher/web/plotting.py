@@ -1,10 +1,10 @@
-"""Bars of the last days as numbers for an SVG: pure. One plot shows one measure of one client."""
+"""Bars of the last days as numbers for an SVG. Pure. One plot shows one measure of one client."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from importer.history import DayCounts
+from importer.database.history import DayCounts
 
 DAYS = 30
 MOST_PLOTTED = 12
@@ -16,7 +16,7 @@ _STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One day's, from the bottom of the plot; also a day of nothing has one, of no height."""
+    """The bar of one day, from the bottom of the plot; a day of nothing has one as well, of no height."""
 
     day: dt.date
     value: int
@@ -28,11 +28,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """One measure.
+    """The plot of one measure of one client.
 
     Attributes:
         top: the value at the upper edge, a round number.
-        total: of all bars.
+        total: the sum of all bars.
     """
 
     bars: tuple[Bar, ...]
@@ -42,7 +42,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A day of the table that says the same as the plots."""
+    """A day in the table that says the same as the plots."""
 
     day: dt.date
     files: int
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A client's plots, and their numbers for who does not see them: the days on which there was anything."""
+    """The plots of one client, and the table of their days, but those of nothing, for people who do not see them."""
 
     client: str
     rows: Plot
@@ -62,7 +62,7 @@ class Figure:
 
 
 def figures(counts: Iterable[DayCounts], *, today: dt.date, others: str) -> tuple[Figure, ...]:
-    """The clients with the most rows, each by itself, and the rest together under the name `others`."""
+    """Make the figures of the clients with the most rows, and one of the rest together, by the name `others`."""
     by_client: dict[str, list[DayCounts]] = {}
     for each in counts:
         by_client.setdefault(each.client, []).append(each)
@@ -75,7 +75,7 @@ def figures(counts: Iterable[DayCounts], *, today: dt.date, others: str) -> tupl
 
 
 def plot(values: Mapping[dt.date, int], days: Sequence[dt.date]) -> Plot:
-    """A bar for each of the days."""
+    """Make a plot with a bar for each of the days."""
     top = round_up(max((values.get(day, 0) for day in days), default=0))
     step = WIDTH / len(days)
     bars = []
@@ -95,7 +95,7 @@ def plot(values: Mapping[dt.date, int], days: Sequence[dt.date]) -> Plot:
 
 
 def round_up(value: int) -> int:
-    """The next of 1, 2, 5, 10, 20, 50, …."""
+    """Round up to one of 1, 2, 5, 10, 20, 50 and so on."""
     power = int("1" + "0" * (len(str(value)) - 1))
     return next(step * power for step in _STEPS if step * power >= value)
 

@@ -1,21 +1,23 @@
-"""Whether the service does its work now, for who has to decide where to look: pure."""
+"""The judgement whether the service does its work now, for people who have to decide where to look. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
-from watcher.gauging import Gauges
-from watcher.supervision import WatchState
+from importer.model import Detail
+from importer.words.details import detail
+from watcher.uploads.gauging import Gauges
+from watcher.uploads.supervision import WatchState
 
 TICKS = 2
-"""So many intervals may pass from tick to tick."""
-_FINDS_FILES = frozenset({WatchState.LIVE, WatchState.SCANNING_ONLY})
+"""The number of intervals that may pass from one tick to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """What is not as it should be, a line each; nothing where the service is ready."""
+    """Complaints about what is not as it should be, a sentence each; none where the service is ready."""
 
-    complaints: tuple[str, ...]
+    complaints: tuple[Detail, ...]
 
     @property
     def is_ready(self) -> bool:
@@ -28,11 +30,25 @@ def readiness(clients: Iterable[Gauges], *, interval_seconds: float, database_an
     return Readiness(complaints=tuple(_complaints(clients, interval_seconds, database_answers=database_answers)))
 
 
-def _complaints(clients: Iterable[Gauges], interval_seconds: float, *, database_answers: bool) -> Iterator[str]:
+def _complaints(clients: Iterable[Gauges], interval_seconds: float, *, database_answers: bool) -> Iterator[Detail]:
     if not database_answers:
-        yield "database: no answer"
+        yield detail("database_is_silent")
     for each in clients:
-        if each.watch not in _FINDS_FILES:
-            yield f"watch of {each.client}: {each.watch}"
+        if (complaint := _of_watch(each)) is not None:
+            yield complaint
         if each.tick_seconds > TICKS * interval_seconds:
-            yield f"ticks of {each.client}: the last one was {each.tick_seconds:.0f} s ago"
+            yield detail("tick_is_late", client=each.client, seconds=f"{each.tick_seconds:.0f}")
+
+
+def _of_watch(gauges: Gauges) -> Detail | None:
+    match gauges.watch:
+        case WatchState.LIVE | WatchState.SCANNING_ONLY:
+            return None
+        case WatchState.STARTING:
+            return detail("found_late.starting", client=gauges.client)
+        case WatchState.DEAF:
+            return detail("found_late.deaf", client=gauges.client)
+        case WatchState.REBUILDING:
+            return detail("found_late.rebuilding", client=gauges.client)
+        case _:
+            assert_never(gauges.watch)

@@ -1,0 +1,1 @@
+"""Alembic's migrations, which the service applies at its start."""

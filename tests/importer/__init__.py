@@ -1,0 +1,1 @@
+"""The importer, in the rooms of the product."""

@@ -1,0 +1,1 @@
+"""The watcher, in the rooms of the product."""
