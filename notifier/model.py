@@ -36,6 +36,7 @@ class AlertKind(StrEnum):
     TEMPLATE = "template"
     CLIENT_FOLDERS = "client_folders"
     CLIENT_WORK = "client_work"
+    CLIENT_GONE = "client_gone"
     SERVER_LOG = "server_log"
     REPORT = "report"
     STUCK_FILES = "stuck_files"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Table
 
 from importer.formats.columns import Format, unique_columns
+from importer.model import AS_USUAL, Telling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,13 +16,13 @@ class Store:
         format: the columns of `users`.
         users: the table, as `importer.database.tables.user_table` gives it for the format.
         skips_unchanged: whether a row that repeats what the feed last gave leaves its user alone, whatever is stored.
-        tells_success: whether somebody is told of a file that nobody would be told of otherwise.
+        telling: who is told of files of which every row was imported.
     """
 
     format: Format
     users: Table
     skips_unchanged: bool = True
-    tells_success: bool = False
+    telling: Telling = AS_USUAL
 
     @property
     def key(self) -> str:

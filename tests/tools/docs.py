@@ -19,7 +19,9 @@ from watcher.settings.variables import documented
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GUIDES = ROOT / "deploy" / "guides"
-CLIENT, ADMIN, OPERATOR = (GUIDES / f"{name}.md" for name in ("client", "admin", "operator"))
+ADMIN, OPERATOR = (GUIDES / f"{name}.md" for name in ("admin", "operator"))
+CLIENTS = {"en": GUIDES / "client.md", "fr": GUIDES / "client.fr.md"}
+"""The guide for clients in each language."""
 TABLES = ROOT / "deploy" / "tables.md"
 ENVIRONMENT = ROOT / "deploy" / "userdrop.env"
 VSFTPD = ROOT / "deploy" / "vsftpd.conf"
@@ -57,11 +59,15 @@ def generated() -> dict[Path, dict[str, str]]:
     }
     return {
         README: {"settings": _table(("variable", "default", "meaning"), map(_setting, documented()))},
-        CLIENT: {"template": _fenced("csv", example_csv(format_)), "columns": columns_markdown(format_)},
+        **{guide: _of_clients(format_, language) for language, guide in CLIENTS.items()},
         ADMIN: {"vsftpd": _fenced("ini", vsftpd_lines())},
         OPERATOR: operator,
         TABLES: {"tables": tables_markdown(format_)},
     }
+
+
+def _of_clients(format_: Format, language: str) -> dict[str, str]:
+    return {"template": _fenced("csv", example_csv(format_)), "columns": columns_markdown(format_, language)}
 
 
 def example_csv(format_: Format) -> str:

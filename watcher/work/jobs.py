@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from importer.client_lock import LockedElsewhereError
+from importer.client_options import ORDINARY, ClientOptions
 from importer.formats.columns import Format
 from importer.model import Detail, Fingerprint, Notice, Outcome, Retention
 from importer.words.details import detail
@@ -43,7 +44,7 @@ class ImportFiles:
     directory: Path
     uploads: tuple[tuple[str, Fingerprint], ...]
     unseen_ends: frozenset[str] = frozenset()
-    language: str = "en"
+    options: ClientOptions = ORDINARY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Recover:
 
     client: str
     directory: Path
-    language: str = "en"
+    options: ClientOptions = ORDINARY
     alone: bool = False
 
 
@@ -81,7 +82,7 @@ class Purge:
 
     client: str
     directory: Path
-    language: str = "en"
+    options: ClientOptions = ORDINARY
 
 
 Job = Prepare | ImportFiles | Recover | Tell | Supersede | Purge
