@@ -11,7 +11,6 @@ from typing import TextIO
 
 import polars as pl
 
-from importer.formats.code_pages import CodePage
 from importer.formats.columns import Format
 from importer.judging.examining import examine
 from importer.judging.judge import Source
@@ -45,7 +44,6 @@ def check(
     failed: Path | None = None,
     json_to: TextIO | None = None,
     language: str = "en",
-    code_page: CodePage = CodePage.AUTO,
     progress: Callable[[Progress], None] | None = None,
 ) -> Checked:
     """Examine a file as an import would, and write what was found where that is asked for.
@@ -59,14 +57,13 @@ def check(
         failed: where to write the failed-users CSV.
         json_to: where to write everything as one JSON object.
         language: the language of the reasons in the CSV and in the failures.
-        code_page: what the file is written in if it is not UTF-8.
         progress: is told how far the examination has come, block by block.
 
     Raises:
         OSError: a file cannot be read or written.
     """
     limits = Limits(max_bytes=max_bytes, max_expanded_bytes=max_bytes)
-    source = Source(path=path, name=path.name, format=format_, limits=limits, language=language, code_page=code_page)
+    source = Source(path=path, name=path.name, format=format_, limits=limits, language=language)
     with TemporaryDirectory(prefix="userdrop-check-") as spool, ExitStack() as resources:
         judging = examine(source, today=today, spool_directory=Path(spool), progress=progress)
         try:

@@ -28,11 +28,9 @@ from importer.storing.conflicting import Conflicts
 from importer.storing.ledger import NOTHING
 from importer.storing.merging import Merge
 from importer.storing.recording import Merged, record_imports, record_refusal
-from importer.storing.refusing import RefusedByDatabaseError
 from importer.storing.runs import Mergeable, runs
 from importer.storing.staging import Staging
 from importer.storing.store import Store
-from importer.storing.zeros import lost_zeros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +161,7 @@ class Group:
         first = members[0].claim
         joined = Joined(files)
         staged = Staging(self.store, joined, first.client).fill(self.connection, joined)
-        if Conflicts(self.connection, staged).are_possible() or lost_zeros(self.connection, staged):
+        if Conflicts(self.connection, staged).are_possible():
             raise _NotAsOneError
         accepted = {id_: file.accepted.height for id_, file in files.items()}
         counts = Merge(staged, first, self.at).run(
@@ -176,19 +174,16 @@ class Group:
                     copied=member.copied or NOTHING,
                     counts=counts[member.claim.id],
                     warnings=files[member.claim.id].warnings,
-                    columns=files[member.claim.id].columns,
                 )
                 for member in members
             ]
         )
 
     def _store_unless_refused(self, member: Member) -> list[Imported | Refused]:
-        """Store a file by itself; nothing of it is stored where the database refuses it, or rows of it."""
+        """Store a file by itself; nothing of it is stored where the database refuses it."""
         try:
             with self.connection.begin_nested():
                 return [self._store_one(member)]
-        except RefusedByDatabaseError:
-            return []
         except DBAPIError as error:
             if is_outage(error):
                 raise
@@ -209,14 +204,14 @@ class Group:
                 claim,
                 member.copied,
                 now=lambda: self.at,
-                report=lambda judged: write_report(judged, claim.report, claim=claim.id),
+                report=lambda judged: write_report(judged, claim.report),
             )
             (done,) = self._recorded([stored])
         return done
 
     def _recorded(self, files: Sequence[Merged]) -> list[Imported]:
-        telling, seconds = self.store.telling, self._seconds
-        return record_imports(self.connection, files, at=self.at, seconds=seconds, telling=telling)
+        tells_success, seconds = self.store.tells_success, self._seconds
+        return record_imports(self.connection, files, at=self.at, seconds=seconds, tells_success=tells_success)
 
     @property
     def _seconds(self) -> float:

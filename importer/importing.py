@@ -28,15 +28,13 @@ from importer.files.anchoring import Folder
 from importer.files.attempts import MAX_ATTEMPTS
 from importer.files.claiming import ChangedWhileTakenError, Copied, UnreadableError
 from importer.foreknowing import foreknowing
-from importer.formats.code_pages import CodePage
 from importer.formats.columns import Format
 from importer.grouping import Group, judge_group
-from importer.judging.examining import Judging, begin_judging
+from importer.judging.examining import JudgedBlock, Judging, begin_judging
 from importer.judging.judge import Source
 from importer.judging.judged import Judged
 from importer.judging.reporting import write_report
 from importer.model import (
-    AS_USUAL,
     Claim,
     FileRefused,
     Fingerprint,
@@ -55,16 +53,17 @@ from importer.model import (
     Returned,
     Superseded,
     Suspected,
-    Telling,
     claim_id,
 )
-from importer.one_file import store_first, store_judged
+from importer.one_file import store_judged
+from importer.prefetch import ahead
 from importer.reading.user_file import Limits
 from importer.removing.purging import purge
 from importer.room import attempting, has_room, leaving_room, refuse_beyond_room
+from importer.storing.adding import NewUsers
+from importer.storing.hashing import with_hashes
 from importer.storing.ledger import unarchived
-from importer.storing.recording import Merged, look_up_entry, record_imports, record_notice, record_replaced
-from importer.storing.refusing import RefusedByDatabaseError
+from importer.storing.recording import Merged, look_up_entry, merged, record_imports, record_notice, record_replaced
 from importer.storing.staging import Foreknown, Staging, has_users
 from importer.storing.store import Store
 from importer.storing.turns import client_turn, take_client_turn
@@ -78,10 +77,10 @@ class Conductor:
     Attributes:
         engine: the database, already migrated.
         store: where users are stored, and how.
-        format: that of `store`, its lookups extended by the site's tables.
+        format: the format of `store`, its lookups extended by the site's tables.
         limits: the bounds of a file; one that exceeds them is refused.
         clock: the source of time and chance.
-        source: makes of a path and a name what is to be judged.
+        language: the language in which reasons are told.
         shows: is told, block by block, how far a file that is imported alone has come.
     """
 
@@ -90,7 +89,7 @@ class Conductor:
     format: Format
     limits: Limits
     clock: Clock
-    source: Callable[[Path, str], Source]
+    language: str = "en"
     shows: Callable[[InHand], None] | None = None
 
     def import_file(self, claim: Claim, seen: Fingerprint) -> Iterator[Outcome]:
@@ -139,35 +138,43 @@ class Conductor:
             rows = Staging(self.store, judging, claim.client)
             rows.fill_early(connection, judging, foreknown)  # without the lock, for which others may wait
             judged = judging.finish()
-            report = partial(self._write_report, claim)
-            store = partial(store_judged, connection, rows, judged, claim, copied, now=self.clock.now, report=report)
-            try:
-                return self._stored(connection, claim, store, started)
-            except RefusedByDatabaseError:
-                rows.forget()
-                return self._stored(connection, claim, partial(store, tries=True), started)
-
-    def _stored(self, connection: Connection, claim: Claim, store: Callable[[], Merged], started: float) -> Imported:
-        with connection.begin():
-            take_client_turn(connection, claim.client)
-            return self._record(connection, store(), started)
+            with connection.begin():
+                take_client_turn(connection, claim.client)
+                report = partial(self._write_report, claim)
+                done = store_judged(connection, rows, judged, claim, copied, now=self.clock.now, report=report)
+                return self._record(connection, done, started)
 
     def _store_first(
         self, connection: Connection, claim: Claim, copied: Copied, judging: Judging, started: float
     ) -> Imported | None:
-        """Store a file whose client has no users yet, in one transaction; None, with nothing written, if it may not."""
-        report = partial(self._write_report, claim)
+        """Store a file whose client has no users yet, in one transaction: added while judged → report → look_up_entry.
+
+        None is returned, with nothing written, where the file must be staged and merged as usual instead: where most
+        rows fail, for which the database would be held, where users have come meanwhile, and where the rows that were
+        added are not the accepted ones.
+        """
         with connection.begin() as transaction:
             take_client_turn(connection, claim.client)
             if has_users(connection, self.store, claim.client):
                 return None
-            at = self.clock.now()
-            done = store_first(connection, self.store, judging, claim, copied, at=at, report=report)
-            if done is not None:
-                return self._record(connection, done, started)
-            if transaction.is_active:
+            new = NewUsers(connection, self.store, claim, self.clock.now())
+            with ahead(_hashed(judging, self.format)) as blocks:
+                for block in blocks:
+                    if transaction.is_active:
+                        new.add_if_free(block.accepted)
+                        if new.added.total() * 2 < block.last_row - 1:
+                            transaction.rollback()
+            if not transaction.is_active:
+                return None
+            judged = judging.finish()
+            counts, has_fallen = judged.counts, not judged.fallen.is_empty()
+            if not new.are_those_of(counts.accepted, has_fallen=has_fallen):
                 transaction.rollback()
-            return None
+                return None
+            new.done()
+            remarks = self._write_report(claim, judged) if counts.failed else ()
+            counts = replace(counts, inserted=counts.accepted)
+            return self._record(connection, merged(claim, copied, judged, counts, remarks), started)
 
     def import_group(
         self, taken: Sequence[tuple[Claim, Fingerprint]]
@@ -192,7 +199,7 @@ class Conductor:
                 for (claim, _), copy in zip(taken, found, strict=True)
             }
             at = self.clock.now()
-            sources = {claim: self.source(claim.copy, claim.name) for claim in answers}
+            sources = {claim: self._source(claim) for claim in answers}
             members = judge_group(sources, answers, self.format, resources, today=at.date())
             if members:
                 with client_turn(self.engine, members[0].claim.client) as connection:
@@ -219,13 +226,13 @@ class Conductor:
 
     def _record(self, connection: Connection, file: Merged, started: float) -> Imported:
         at, seconds = self.clock.now(), self.clock.elapsed() - started
-        (done,) = record_imports(connection, [file], at=at, seconds=seconds, telling=self.store.telling)
+        (done,) = record_imports(connection, [file], at=at, seconds=seconds, tells_success=self.store.tells_success)
         return done
 
     @contextmanager
     def _judging(self, claim: Claim) -> Iterator[Judging]:
         """Open a file's copy, of which no row is judged yet; `shows` is told how far the judging has come."""
-        source, today = self.source(claim.copy, claim.name), self.clock.now().date()
+        source, today = self._source(claim), self.clock.now().date()
         show = partial(self._show, claim)
         with (
             TemporaryDirectory(prefix=".spool-", dir=claim.work) as spool,
@@ -233,20 +240,27 @@ class Conductor:
         ):
             yield judging
 
+    def _source(self, claim: Claim) -> Source:
+        return Source(path=claim.copy, name=claim.name, format=self.format, limits=self.limits, language=self.language)
+
     def _show(self, claim: Claim, progress: Progress) -> None:
         refuse_beyond_room(claim, self.limits)
         if self.shows is not None:
             self.shows(InHand(claim=claim, progress=progress))
 
     def _write_report(self, claim: Claim, judged: Judged) -> tuple[Remark, ...]:
-        return write_report(judged, claim.report, lambda: refuse_beyond_room(claim, self.limits), claim=claim.id)
+        return write_report(judged, claim.report, lambda: refuse_beyond_room(claim, self.limits))
+
+
+def _hashed(judging: Judging, format_: Format) -> Iterator[JudgedBlock]:
+    return (block._replace(accepted=with_hashes(block.accepted, format_)) for block in judging.blocks())
 
 
 class Importer:
-    """The importer of the files of one database's clients.
+    """The importer of the files of one database's clients, which tells reasons in `language`.
 
-    For `skips_unchanged` and `telling` see `importer.storing.store.Store`, for `shows` see `Conductor`, for `language`
-    and `code_page` `Source`. `run` names this run of the service, see `importer.files.attempts`.
+    For `skips_unchanged` and `tells_success` see `importer.storing.store.Store`, for `shows` see `Conductor`. `run` is
+    the name of this run of the service, which no other has, see `importer.files.attempts`.
     """
 
     def __init__(
@@ -257,25 +271,20 @@ class Importer:
         clock: Clock,
         *,
         skips_unchanged: bool = True,
-        telling: Telling = AS_USUAL,
+        tells_success: bool = False,
         language: str = "en",
-        code_page: CodePage = CodePage.AUTO,
         shows: Callable[[InHand], None] | None = None,
         run: str = "",
     ) -> None:
         users = user_table(format_)
         self._engine = engine
         self._format = format_
-        self._store = Store(format=format_, users=users, skips_unchanged=skips_unchanged, telling=telling)
+        self._store = Store(format=format_, users=users, skips_unchanged=skips_unchanged, tells_success=tells_success)
         self._limits = limits
         self._clock = clock
-        self._ways = language, code_page
+        self._language = language
         self._shows = shows
         self.run = run
-
-    def _source(self, format_: Format, path: Path, name: str) -> Source:
-        language, page = self._ways
-        return Source(path=path, name=name, format=format_, limits=self._limits, language=language, code_page=page)
 
     def prepare(self) -> None:
         """Bring the database up to date.
@@ -319,7 +328,7 @@ class Importer:
             format=format_,
             limits=self._limits,
             clock=self._clock,
-            source=partial(self._source, format_),
+            language=self._language,
             shows=self._shows,
         )
 

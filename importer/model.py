@@ -45,38 +45,8 @@ class Remark:
     facts: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
     def plain(self) -> dict[str, str | None]:
-        """The remark as JSON for programs holds it, without what only other languages need."""
+        """The remark as JSON for programs and the ledger holds it, without what only other languages need."""
         return {"code": self.code, "column": self.column, "message": self.message}
-
-
-_CELLS = frozenset({"found", "renamed"})
-"""Facts of refusals that repeat cells of the first row."""
-
-
-class Remarks(StrEnum):
-    """The remarks that a client is mailed though every row was imported; `importer.storing.telling` decides."""
-
-    NEW = "new"
-    """Those that the file before did not have."""
-    ALWAYS = "always"
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
-    """Who is told of files of which every row was imported.
-
-    Attributes:
-        success: whether somebody is told of a file that nobody would be told of otherwise.
-        remarks: the remarks that the sender is told of by themselves.
-    """
-
-    success: bool = False
-    remarks: Remarks = Remarks.NEW
-
-
-AS_USUAL = Telling()
-"""Senders are told of new remarks, and nobody of success."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +66,7 @@ class Refusal:
 
     def summarised(self) -> Self:
         """The refusal as others than the sender may read it: without the cells of the first row."""
-        facts = {name: fact for name, fact in self.facts.items() if name not in _CELLS}
+        facts = {name: fact for name, fact in self.facts.items() if name != "found"}
         return replace(self, message=self.summary or self.message, facts=facts)
 
 
@@ -239,7 +209,7 @@ class Audience(StrEnum):
 
 
 class NoticeKind(StrEnum):
-    """The kind of event that a notice tells; IMPORTED is told where rows failed or a remark is worth a mail."""
+    """The kind of event that a notice tells; IMPORTED is told where rows failed or a warning is worth a mail."""
 
     IMPORTED = "imported"
     REFUSED = "refused"
@@ -400,15 +370,11 @@ class Unarchived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
-    """The numbers of files that were removed from bak, and whether more are to be removed.
-
-    `texts` is how many entries of the ledger, notices and mails no longer repeat cells of a file.
-    """
+    """The numbers of files that were removed from bak, and whether more are to be removed."""
 
     client: str
     archives: int
     reports: int
-    texts: int = 0
     is_more: bool = False
 
 
@@ -419,17 +385,10 @@ Outcome = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """The times that files stay in bak after they came there; None for ever.
-
-    Attributes:
-        archives: of the clients' files.
-        reports: of failed-users CSVs, and of the cells that ledger, notices and mails repeat.
-        mails: the directory in which mails lie as files; None where they do not.
-    """
+    """The times that files stay in bak after they came there; None for ever."""
 
     archives: dt.timedelta | None = None
     reports: dt.timedelta | None = None
-    mails: Path | None = None
 
     @property
     def shortest(self) -> dt.timedelta | None:

@@ -117,19 +117,6 @@ ALERT_TEXTS: dict[AlertKind, AlertText] = {
         command="userdrop settings",
         repeated=False,
     ),
-    AlertKind.CLIENT_GONE: AlertText(
-        severity=Severity.ERROR,
-        title="a client's folder is no longer there",
-        means="The folder was removed or has another name, or what was mounted there is not. A folder by another name"
-        " is another client.",
-        meanwhile="Nothing of this client is imported, and its uploads fail; its users and its history stay. Other"
-        " clients are not affected.",
-        cure="Put the folder back under its name, with what it held: what is half done goes on by itself. If the client"
-        " is to go, say so by `userdrop client remove NAME`.",
-        resolves="It ends when the folder is back, or the client is removed by `userdrop client remove NAME`.",
-        command="userdrop doctor",
-        repeated=False,
-    ),
     AlertKind.CLIENT_WORK: AlertText(
         severity=Severity.ERROR,
         title="a client has too much in work",

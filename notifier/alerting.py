@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from importer.model import Detail
-from importer.words.details import CLAUSES, LIST
+from importer.words.details import LIST
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.model import Alert, AlertKind, AlertNotice, Occasion, Severity
 
@@ -34,7 +34,7 @@ SUMMED_AFTER = timedelta(minutes=15)
 """How long what is held back waits for a mail that tells of it."""
 TICK = timedelta(microseconds=1)
 
-_LISTS = {LIST, CLAUSES, "in_all", "held_files", "draft_files"}
+_LISTS = {LIST, "held_files", "draft_files"}
 """The details that hold others, or names."""
 _URGENCY = list(Severity)
 _ORDER = (Occasion.OPENED, Occasion.RESOLVED, Occasion.CHANGED, Occasion.REPEATED)
@@ -121,8 +121,8 @@ def _names(detail: Detail | str) -> Iterator[str]:
     if isinstance(detail, str) or detail.code not in _LISTS:
         yield from str(detail).split(", ")
         return
-    for name, part in detail.facts:
-        if name != "number":
+    for _, part in detail.facts:
+        if isinstance(part, str) or part.code != "in_all":
             yield from _names(part)
 
 

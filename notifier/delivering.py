@@ -58,7 +58,7 @@ class Delivery:
         addresses: who is written to.
         letters: what is written.
         clock: the present, UTC.
-        next_run: when the next import starts, for the mails that are sent.
+        next_run: when the next import starts, for the letters.
         jitter: a number from 0 to 1 that spreads retries.
         alerts: shared with whoever else opens alerts.
         gather: how long a client must be quiet before its notices become a mail.
@@ -101,12 +101,12 @@ class Delivery:
             letters=letters,
             alerts=alerts,
             clock=clock,
-            next_run=next_run,
         )
         self._results = Results(engine=engine, node=node, letters=letters, addresses=addresses, jitter=jitter)
         self._addresses = addresses
         self._letters = letters
         self._clock = clock
+        self._next_run = next_run
         self._gather = gather
         self._got_on = got_on
         self._is_writing = is_writing
@@ -218,6 +218,7 @@ class Delivery:
             self._letters,
             self._addresses,
             now=self._clock(),
+            next_run=self._next_run(),
             gather=gather,
         )
         queued = await asyncio.to_thread(work)

@@ -19,7 +19,6 @@ from notifier.model import AlertNotice, AlertText, Attachment, Bodies, Letter, O
 from notifier.safety import attachment_name, plain, safe_detail, safe_text, unlinked
 from notifier.sentences import FileSentences
 from notifier.templating import Templates, Words
-from notifier.timing import NextRun, timed
 
 MOST_ATTACHMENTS = 10
 """Attachments of one mail; more reports are merged, those with equal headers into one."""
@@ -110,8 +109,6 @@ class Letters:
         attaches: whether reports travel by mail; otherwise letters say where in bak they lie.
         own: what a client has of its own.
         host: the name of the machine, which alerts name; empty where they do not.
-        name: the site's name, with which subjects begin; empty for userdrop.
-        guide: the address of the guide for clients; empty where letters name none.
     """
 
     templates: Templates
@@ -119,8 +116,6 @@ class Letters:
     attaches: bool = True
     own: Callable[[str], OwnLetters] = _nothing_own
     host: str = ""
-    name: str = ""
-    guide: str = ""
 
     def notes(self, language: str) -> Notes:
         """The words for how reports were packed."""
@@ -129,7 +124,7 @@ class Letters:
     def to_client(
         self,
         notices: Sequence[Notice],
-        next_run: datetime | NextRun | None,
+        next_run: datetime | None,
         *,
         language: str | None = None,
         have_waited: bool = False,
@@ -138,7 +133,7 @@ class Letters:
 
         Args:
             notices: what happened.
-            next_run: when the next import starts; None where there is none.
+            next_run: when the next import starts, None where that is not known.
             language: the client's, where it is None.
             have_waited: whether some of them were held back to be told together.
         """
@@ -156,7 +151,7 @@ class Letters:
     def _to_client(
         self,
         notices: Sequence[Notice],
-        next_run: datetime | NextRun | None,
+        next_run: datetime | None,
         words: Words,
         *,
         attachments: tuple[Attachment, ...],
@@ -169,7 +164,7 @@ class Letters:
         return self._letter(
             "client",
             words,
-            subject=f"{sentences.what_happened(notices)}",
+            subject=f"[userdrop] {sentences.what_happened(notices)}",
             attachments=attachments,
             headline=sentences.headline(notices, attached=bool(attachments)),
             client=safe_text(notices[0].client, 80),
@@ -178,14 +173,10 @@ class Letters:
             unlisted=max(0, len(notices) - MOST_LISTED),
             is_merged=is_merged,
             have_waited=have_waited,
-            has_reports=any(file.report for file in files),
-            guide=self.guide,
             next_run=next_run,
         )
 
-    def to_admin(
-        self, notices: Sequence[Notice], next_run: datetime | NextRun | None, *, have_waited: bool = False
-    ) -> Letter:
+    def to_admin(self, notices: Sequence[Notice], next_run: datetime | None, *, have_waited: bool = False) -> Letter:
         """One letter to the administrator about files of one client; it shows no cell and carries no report."""
         words = self.templates.of(self.language)
         sentences = FileSentences(words)
@@ -194,7 +185,7 @@ class Letters:
         return self._letter(
             "admin",
             words,
-            subject=f"{words.label(client)} {what}",
+            subject=f"[userdrop] {words.label(client)} {what}",
             headline=f"{words.label(client)} {what}.",
             client=client,
             command=f"userdrop history --failed --client {quote(client)}",
@@ -203,18 +194,6 @@ class Letters:
             have_waited=have_waited,
             next_run=next_run,
         )
-
-    def timed(self, letter: Letter, next_run: datetime | None) -> Letter:
-        """The letter as it is sent, with the time of the next import; None where there is none."""
-
-        def moment(at: datetime, zone: str) -> str:
-            return self.templates.in_zone(letter.language, zone).moment(at)
-
-        def told(text: str) -> str:
-            return timed(text, next_run, moment)
-
-        unattached = letter.unattached and Bodies(text=told(letter.unattached.text), html=told(letter.unattached.html))
-        return replace(letter, text=told(letter.text), html=told(letter.html), unattached=unattached)
 
     def about_alert(self, notice: AlertNotice, now: datetime) -> Letter:
         """The letter that opens, repeats or ends an alert."""
@@ -225,7 +204,7 @@ class Letters:
         return self._letter(
             "alert",
             words,
-            subject=f"[{_state(notice, words)}] {self._placed(about, words)}",
+            subject=f"[userdrop] [{_state(notice, words)}] {self._placed(about, words)}",
             about=about,
             host=unlinked(self.host, 80),
             text=text,
@@ -252,7 +231,7 @@ class Letters:
         return self._letter(
             "undeliverable",
             words,
-            subject=f"{what}" + (f" ({safe_text(client, 80)})" if client else ""),
+            subject=f"[userdrop] {what}" + (f" ({safe_text(client, 80)})" if client else ""),
             mail=mail,
             recipient=safe_text(recipient, 320),
             undelivered=unlinked(subject),
@@ -269,7 +248,7 @@ class Letters:
         attachments: tuple[Attachment, ...] = (),
         **facts: Any,  # noqa: ANN401 - what a template asks for
     ) -> Letter:
-        facts["subject"] = subject = safe_text(plain(f"[{self.name or 'userdrop'}] {subject}"))
+        facts["subject"] = subject = safe_text(plain(subject))
         text = plain(words.render(f"{name}.txt.j2", facts))
         html = words.render(f"{name}.html.j2", facts)
         return Letter(subject=subject, text=_tidy(text), html=html, attachments=attachments, language=words.language)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -55,12 +54,11 @@ def _write_base64(wire: BinaryIO, content: bytes) -> None:
     )
 
 
-def build(mail: LeasedMail, sender: str, packed: Packed, *, name: str = "") -> Message:
-    """The message; equal arguments give equal Message-ID, Date and content. From has the name beside the address."""
+def build(mail: LeasedMail, sender: str, packed: Packed) -> Message:
+    """The message; equal arguments give equal Message-ID, Date and content."""
     ascii_only = (sender + mail.recipient).isascii()
     message = EmailMessage(policy=(SMTP if ascii_only else SMTPUTF8).clone(cte_type="7bit"))
-    message["From"] = f"{_quoted(name)} <{sender}>" if name else sender
-    message["Reply-To"] = sender
+    message["From"] = message["Reply-To"] = sender
     message["To"] = mail.recipient
     message["Subject"] = mail.letter.subject
     message["Date"] = format_datetime(mail.created_at)
@@ -72,18 +70,13 @@ def build(mail: LeasedMail, sender: str, packed: Packed, *, name: str = "") -> M
     message.add_alternative(_with_note_html(said.html, packed.note), subtype="html")
     identity = "".join(filter(str.isalnum, mail.message_id.partition("@")[0]))
     stand_ins = [f"=_{number}_{identity}_file" for number in range(len(packed.files))]
-    for stand_in, (file, _) in zip(stand_ins, packed.files, strict=True):
-        _attach(message, file, stand_in)
+    for stand_in, (name, _) in zip(stand_ins, packed.files, strict=True):
+        _attach(message, name, stand_in)
     # Bodies and attachments move the headers of the content that they find.
     message["Content-Language"] = mail.letter.language
     _fix_boundaries(message, identity)
     contents = (content for _, content in packed.files)
     return Message(message, tuple(zip((stand_in.encode() for stand_in in stand_ins), contents, strict=True)))
-
-
-def _quoted(name: str) -> str:
-    escaped = re.sub(r'(["\\])', r"\\\1", name)
-    return f'"{escaped}"'
 
 
 def _fix_boundaries(message: EmailMessage, identity: str) -> None:

@@ -36,7 +36,6 @@ class AlertKind(StrEnum):
     TEMPLATE = "template"
     CLIENT_FOLDERS = "client_folders"
     CLIENT_WORK = "client_work"
-    CLIENT_GONE = "client_gone"
     SERVER_LOG = "server_log"
     REPORT = "report"
     STUCK_FILES = "stuck_files"

@@ -47,7 +47,6 @@ from notifier.model import (
 )
 from notifier.retrying import LONGEST_WAIT
 from notifier.spacing import LONGEST_HOLD, REMEMBERED, ToldReason, code_of, news_first, told_from
-from notifier.timing import NextRun
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -107,6 +106,7 @@ def form(
     addresses: Addresses,
     *,
     now: datetime,
+    next_run: datetime | None,
     gather: timedelta = timedelta(0),
     gather_at_most: timedelta = timedelta(minutes=5),
 ) -> list[Queued]:
@@ -123,7 +123,7 @@ def form(
         for group in _pending(connection, now):
             if not _is_gathered([row.created_at for row in group], now, gather, gather_at_most):
                 continue
-            formed += _form_group(connection, group, letters, addresses, now=now)
+            formed += _form_group(connection, group, letters, addresses, now=now, next_run=next_run)
         return formed
 
 
@@ -134,6 +134,7 @@ def _form_group(
     addresses: Addresses,
     *,
     now: datetime,
+    next_run: datetime | None,
 ) -> list[Queued]:
     """Tell a client or the administrator of these and of what was held back, or hold these back as well."""
     facts = [notice_from(row.facts) for row in group]
@@ -146,7 +147,7 @@ def _form_group(
     facts = [notice_from(row.facts) for row in every]
     have_waited = any(row.held_until is not None for row in every)
     write = letters.to_admin if audience is Audience.ADMIN else letters.to_client
-    letter = write(news_first(facts), NextRun.WHEN_SENT, have_waited=have_waited)
+    letter = write(news_first(facts), next_run, have_waited=have_waited)
     queued = [insert_mail(connection, mail) for mail in _mails(letter, facts[0], addresses, now)]
     _update_notices(connection, [row.id for row in every], formed_at=now)
     _remember(connection, facts, now)

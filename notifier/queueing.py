@@ -1,20 +1,16 @@
 """What an operator asks of the queue of mails, and does with it; the service may run meanwhile."""
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, or_, select, update
 
 from importer.database.tables import mails, notices
 from notifier.model import MailState
-from notifier.safety import plain, unlinked
-from notifier.timing import untimed
 
 UNSENT = (MailState.QUEUED, MailState.DEAD)
-_SAYS_SOMETHING = mails.c.spared_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,66 +94,51 @@ class MailsAbout:
     held_until: datetime | None = None
 
 
-def about(
-    connection: Connection, client: str, claim_id: str, committed_at: datetime, *, file: str, now: datetime
-) -> MailsAbout:
-    """The mails about an import, whose notices were stored with it.
-
-    A mail has the time at which they were formed, and brings the import's report or names its file, in its shown form;
-    others of that time, as an alert, do neither.
-    """
+def about(connection: Connection, client: str, claim_id: str, committed_at: datetime, *, now: datetime) -> MailsAbout:
+    """The mails about an import, whose notices were stored with it; a mail has the time at which they were formed."""
     stored = select(notices.c.facts, notices.c.formed_at, notices.c.held_until).where(
         notices.c.client == client, notices.c.created_at == committed_at
     )
     told = [row for row in connection.execute(stored) if row.facts["claim_id"] == claim_id]
     formed = {row.formed_at for row in told}
     held = max((row.held_until for row in told if row.formed_at is None and row.held_until), default=None)
-    of_that_time = mails.c.client == client, mails.c.created_at.in_(formed - {None})
-    query = _listing().add_columns(mails.c.text).where(*of_that_time).order_by(mails.c.id)
-    named = re.compile(rf"(?<![\w.-]){re.escape(plain(unlinked(file)))}(?![\w-]|\.\w)")
-    written = tuple(
-        _mail(row, now)
-        for row in connection.execute(query)
-        if named.search(row.text) or any(each["claim_id"] == claim_id for each in row.attachments)
-    )
+    query = _listing().where(mails.c.client == client, mails.c.created_at.in_(formed - {None})).order_by(mails.c.id)
+    written = tuple(_mail(row, now) for row in connection.execute(query))
     return MailsAbout(is_to_be_formed=None in formed, mails=written, held_until=held)
 
 
 def found(connection: Connection, number: int, *, now: datetime) -> tuple[ListedMail, str] | None:
     """A mail and its plain text; None where there is no such mail."""
     row = connection.execute(select(mails).where(mails.c.id == number)).first()
-    return None if row is None else (_mail(row, now), untimed(row.text))
+    return None if row is None else (_mail(row, now), row.text)
 
 
-def retry(connection: Connection, numbers: Sequence[int], *, now: datetime) -> list[ListedMail]:
-    """Have mails tried at once, dead ones too, and their five days begin anew; returns those, as they were.
+def retry(connection: Connection, numbers: Sequence[int], *, now: datetime) -> list[int]:
+    """Have mails tried at once, dead ones too, and their five days begin anew; returns those of which that is true.
 
-    Mails that were sent, are being sent, or say nothing any more stay as they are.
+    Mails that were sent, or are being sent, stay as they are.
     """
-    return _tried(connection, _chosen(connection, and_(mails.c.id.in_(numbers), _SAYS_SOMETHING), now), now)
-
-
-def retry_all(connection: Connection, *, now: datetime) -> list[ListedMail]:
-    """Have every mail that was given up, or that the mail server refuses, tried at once; returns them as they were."""
-    ended_or_refused = or_(mails.c.state == MailState.DEAD, mails.c.refused_since.is_not(None))
-    return _tried(connection, _chosen(connection, and_(ended_or_refused, _SAYS_SOMETHING), now), now)
-
-
-def _tried(connection: Connection, chosen: list[ListedMail], now: datetime) -> list[ListedMail]:
-    if chosen:
-        again = update(mails).where(mails.c.id == bindparam("number")).values(_again(now))
-        connection.execute(again, [{"number": mail.id} for mail in chosen])
+    chosen = _chosen(connection, numbers, now)
+    connection.execute(update(mails).where(mails.c.id.in_(chosen)).values(_again(now)))
     return chosen
+
+
+def retry_all(connection: Connection, *, now: datetime) -> int:
+    """Have every mail that was given up, or that the mail server refuses, tried at once; returns how many there are."""
+    ended_or_refused = or_(mails.c.state == MailState.DEAD, mails.c.refused_since.is_not(None))
+    query = select(mails.c.id).where(mails.c.state.in_(UNSENT), ended_or_refused, _is_free(now))
+    chosen = query.with_for_update(skip_locked=True)
+    return connection.execute(update(mails).where(mails.c.id.in_(chosen)).values(_again(now))).rowcount
 
 
 def _again(now: datetime) -> dict[str, object]:
     return {"state": MailState.QUEUED, "tries": 0, "next_try_at": now, "ended_at": None, "refused_since": None}
 
 
-def drop(connection: Connection, numbers: Sequence[int], *, now: datetime) -> list[ListedMail]:
-    """Forget mails that were not sent; returns those, as they were. What is being sent now stays."""
-    chosen = _chosen(connection, mails.c.id.in_(numbers), now)
-    connection.execute(delete(mails).where(mails.c.id.in_([mail.id for mail in chosen])))
+def drop(connection: Connection, numbers: Sequence[int], *, now: datetime) -> list[int]:
+    """Forget mails that were not sent; returns those of which that is true. What is being sent now stays."""
+    chosen = _chosen(connection, numbers, now)
+    connection.execute(delete(mails).where(mails.c.id.in_(chosen)))
     return chosen
 
 
@@ -170,10 +151,9 @@ def _is_free(now: datetime) -> ColumnElement[bool]:
     return or_(mails.c.state == MailState.DEAD, mails.c.leased_until.is_(None), mails.c.leased_until <= now)
 
 
-def _chosen(connection: Connection, wanted: ColumnElement[bool], now: datetime) -> list[ListedMail]:
-    """The wanted ones of the mails that were not sent and are not being sent, locked."""
-    query = _listing().where(wanted, mails.c.state.in_(UNSENT), _is_free(now)).order_by(mails.c.id)
-    return [_mail(row, now) for row in connection.execute(query.with_for_update(skip_locked=True))]
+def _chosen(connection: Connection, numbers: Sequence[int], now: datetime) -> list[int]:
+    query = select(mails.c.id).where(mails.c.id.in_(numbers), mails.c.state.in_(UNSENT), _is_free(now))
+    return list(connection.execute(query.order_by(mails.c.id).with_for_update(skip_locked=True)).scalars())
 
 
 def _mail(row: Row[*tuple[Any, ...]], now: datetime) -> ListedMail:

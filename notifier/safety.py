@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import replace
 
 from importer.model import Detail
-from importer.words.details import CLAUSES, LIST, listed
+from importer.words.details import LIST, listed
 
 _SHAPING = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co"}
 NO_BREAK = "\u00a0\u202f"
@@ -37,12 +37,12 @@ def safe_detail(detail: Detail | str, limit: int = 200) -> Detail | str:
     if len(safe_text(detail.text, limit + 1)) <= limit:
         facts = tuple((name, safe_detail(fact, limit)) for name, fact in detail.facts)
         return replace(detail, text=text, facts=facts)
-    if detail.code not in {LIST, CLAUSES}:
+    if detail.code != LIST:
         return text
     kept: list[Detail | str] = []
     while parts and (room := limit - sum(len(str(part)) + 2 for part in kept)) > 0:
         kept.append(safe_detail(parts.pop(0), room))
-    return replace(listed(kept, detail.code), text=text)
+    return replace(listed(kept), text=text)
 
 
 def _safe_character(character: str) -> str:

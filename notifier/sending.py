@@ -6,7 +6,6 @@ them, is `smtp_refuses`, which does not keep those mails waiting that it may tak
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -61,7 +60,6 @@ class Sender:
         letters: Letters,
         alerts: Alerts,
         clock: Callable[[], datetime],
-        next_run: Callable[[], datetime | None],
     ) -> None:
         self._engine = engine
         self._letters = letters
@@ -69,7 +67,6 @@ class Sender:
         self._addresses = addresses
         self._alerts = alerts
         self._clock = clock
-        self._next_run = next_run
         self._packing: dict[int, Packing] = {}
         self._largest = LARGEST
         self._paused_until: datetime | None = None
@@ -145,11 +142,7 @@ class Sender:
             at_least=at_least,
             waits=waits_for_report(mail.created_at, self._clock()),
         )
-        told = replace(mail, letter=self._letters.timed(mail.letter, self._next_run()))
-        return self._built(told, packed), packed.packing
-
-    def _built(self, mail: LeasedMail, packed: Packed) -> Message:
-        return build(mail, self._addresses.admin_of(mail.client), packed, name=self._letters.name)
+        return build(mail, self._addresses.admin_of(mail.client), packed), packed.packing
 
     def _unread(self, mail: LeasedMail, error: UnreadError) -> Result:
         """It says nothing of the mail server, which was not asked."""
@@ -237,7 +230,7 @@ class Sender:
 
     async def send_directly(self, mail: Mail) -> bool:
         """Send a mail without attachments that no table holds; whether the server took it."""
-        message = self._built(_unstored(mail), Packed(packing=Packing.NOTHING))
+        message = build(_unstored(mail), self._addresses.admin_of(mail.client), Packed(packing=Packing.NOTHING))
         try:
             await self._transport.send(message, mail.recipient)
         except SendError as error:

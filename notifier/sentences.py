@@ -18,8 +18,6 @@ REASONS = {
     "unknown": "not known",
     "duplicate_in_file": "used twice in the file",
     "duplicate_user": "used by another user",
-    "changed_since": "changed since",
-    "refused_by_database": "refused by the database",
     "too_few_cells": "too few cells",
     "too_many_cells": "too many cells",
     "bad_quotes": "quotes do not match",
@@ -29,34 +27,6 @@ REASONS = {
     "repeated_header": "header repeated",
 }
 """Reason codes in two or three words, as the table shows them; the sentence is in the example."""
-
-REFUSED = {
-    "empty_file": "empty file",
-    "no_records": "no users below the header",
-    "not_text": "no CSV",
-    "unmarked_utf16": "UTF-16 without its mark",
-    "file_too_large": "too large",
-    "expansion_too_large": "too large when unpacked",
-    "expansion_too_great": "packed too tightly",
-    "too_many_members": "too many compressed parts",
-    "too_many_unreadable": "too many unreadable rows",
-    "fills_disk": "fills the disk",
-    "needs_too_much_room": "needs too much room",
-    "broken_gzip": "damaged compression",
-    "too_many_columns": "too many columns",
-    "missing_column": "column missing",
-    "no_known_column": "no known column",
-    "repeated_column": "column there twice",
-    "wrong_width": "rows do not fit the header",
-    "wrapped_lines": "lines that are one quoted cell",
-    "other_separator": "rows separated otherwise than the header",
-    "is_mail": "a mail, no CSV",
-    "is_error_message": "an error message, no CSV",
-    "rows_above_header": "rows above the header",
-    "bad_header": "unreadable header",
-    "incomplete": "upload cut off",
-}
-"""Codes of refusals in a few words, as a list of imports shows them; what to do about it is in the sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +70,7 @@ class FileSentences:
             counts=notice.counts,
             reasons=tuple(map(self._reason, notice.reasons[:MOST_REASONS])),
             more_reasons=max(0, len(notice.reasons) - MOST_REASONS),
-            warnings=tuple(unlinked(warning_in(warning, language), 600) for warning in notice.warnings),
+            warnings=tuple(unlinked(warning_in(warning, language), 300) for warning in notice.warnings),
             attached=None if is_merged or not name else unlinked(name),
             report=None if notice.report is None else unlinked(notice.report, 260),
             archive=None if notice.archive is None else unlinked(notice.archive, 260),
@@ -133,12 +103,10 @@ class FileSentences:
     def _to_correct(self, files: int, *, attached: bool) -> str:
         if attached:
             return self.words.count(
-                "Correct the attached file and upload it again.",
-                "Correct the attached files and upload them again.",
-                files,
+                "Correct the attached file and drop it again.", "Correct the attached files and drop them again.", files
             )
         return self.words.count(
-            "Correct the listed file and upload it again.", "Correct the listed files and upload them again.", files
+            "Correct the listed file and drop it again.", "Correct the listed files and drop them again.", files
         )
 
     def _headline_of_one(self, notice: Notice, *, attached: bool) -> str:
@@ -153,7 +121,7 @@ class FileSentences:
         if notice.refusal is not None:
             why = unlinked(refusal_in(notice.refusal, self.words.language), 500).rstrip(".")
         elif notice.kind is NoticeKind.INCOMPLETE:
-            why = say("its upload did not finish; upload the file again")
+            why = say("its upload did not finish; drop the file again")
         return {
             NoticeKind.REFUSED: say("{name} was not imported: {why}.", name=name, why=why),
             NoticeKind.INCOMPLETE: say("{name} was not imported: {why}.", name=name, why=why),
@@ -176,9 +144,9 @@ class FileSentences:
         if attached:
             return self._to_correct(1, attached=True)
         if notice.report is None:
-            return self.words.say("Correct the file and upload it again.")
+            return self.words.say("Correct the file and drop it again.")
         report = unlinked(notice.report, 260)
-        return self.words.say("Correct the rows in bak/{report} and upload that file again.", report=report)
+        return self.words.say("Correct the rows in bak/{report} and drop that file again.", report=report)
 
     def what_happened(self, notices: Sequence[Notice]) -> str:
         """The same in a few words, for a subject."""

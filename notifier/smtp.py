@@ -104,11 +104,11 @@ class SmtpTransport:
             raise ValueError(message)
 
     async def send(self, message: Message, recipient: str) -> None:
-        """Hand the message to the server; the envelope sender is where replies to it go."""
+        """Hand the message to the server; the envelope sender is the message's From address."""
         if parseaddr(recipient)[1] != recipient or not recipient:
             raise SendError(Failure(stage=Stage.RECIPIENT, unfit=True, text=detail("not_one_address")))
         content = await asyncio.to_thread(encode, message)
-        sender = message["Reply-To"]
+        sender = message["From"]
         async with self._session(sender, Stage.CONTENT) as smtp:
             await self._transact(smtp, sender, recipient, content)
 

@@ -14,7 +14,6 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from importer.model import Detail
 from importer.words.details import detail
 from importer.words.translating import catalogue
-from notifier.timing import NextRun, mark
 
 _MOMENTS = {"en": "yyyy-MM-dd HH:mm", "fr": "d MMMM yyyy, H 'h' mm"}
 _FIRST_OF_MONTH = {"fr": "d'er' MMMM yyyy, H 'h' mm"}
@@ -65,10 +64,8 @@ class Words:
         """A number as people write it: 1,204."""
         return format_decimal(value, locale=self.language)
 
-    def moment(self, at: datetime | NextRun) -> str:
+    def moment(self, at: datetime) -> str:
         """A time in the site's time zone, with the zone's name, like 2026-03-01 14:35 UTC."""
-        if isinstance(at, NextRun):
-            return mark(self.timezone)
         local = at.astimezone(self.timezone)
         form = _MOMENTS[self.language]
         if local.day == 1:
@@ -104,10 +101,6 @@ class Templates:
         if key not in self._words:
             self._words[key] = self._made(*key)
         return self._words[key]
-
-    def in_zone(self, language: str, zone: str) -> Words:
-        """The words of a language, with times in the zone of that name."""
-        return self.of(language, ZoneInfo(zone))
 
     def _made(self, language: str, timezone: tzinfo) -> Words:
         words = Words(

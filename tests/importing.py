@@ -30,7 +30,7 @@ from importer.judging.examining import Judging, begin_judging
 from importer.judging.judge import Source
 from importer.judging.judged import Judged
 from importer.judging.reporting import write_report
-from importer.model import AS_USUAL, Claim, Fingerprint, Outcome, Telling
+from importer.model import Claim, Fingerprint, Outcome
 from importer.reading.user_file import BLOCK_BYTES, Limits
 from importer.storing.repeats import MANY_ROWS, ROW_BYTES
 from tests.servers.tools import unavailable
@@ -189,9 +189,9 @@ class Site:
         """What was taken and is not finished, oldest first."""
         return [*claiming.claims("acme", self.folder, self.directory / claiming.WORK_DIRECTORY)]
 
-    def importer(self, *, telling: Telling = AS_USUAL, **how: Any) -> Importer:  # noqa: ANN401 - as clock
+    def importer(self, **how: Any) -> Importer:  # noqa: ANN401 - as clock
         """An importer whose clock stands still."""
-        return Importer(self.engine, self.format, LIMITS, clock(**how), telling=telling)
+        return Importer(self.engine, self.format, LIMITS, clock(**how))
 
     def take(self, *names: str, unseen_ends: Iterable[str] = (), **how: Any) -> list[Outcome]:  # noqa: ANN401 - as clock
         """Import the files of these names; of some nothing has told the end of the upload."""

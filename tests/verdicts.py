@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from importer.formats.columns import Format, HeaderNames
+from importer.formats.columns import Format
 from importer.judging.examining import examine
 from importer.judging.judge import Source
 from importer.judging.judged import Judged
@@ -92,7 +92,7 @@ def _failures(examination: Judged) -> Iterator[Failure]:
             )
 
 
-def read(data: bytes, reader: Reader, *, name: str, header_names: HeaderNames) -> Read | Refused:
+def read(data: bytes, reader: Reader, *, name: str, known_names: frozenset[str]) -> Read | Refused:
     """The importer's reading of a file."""
     limits = Limits(
         max_bytes=_UNLIMITED,
@@ -105,7 +105,7 @@ def read(data: bytes, reader: Reader, *, name: str, header_names: HeaderNames) -
         path.write_bytes(data)
         try:
             with open_user_file(
-                path, name=name, header_names=header_names, limits=limits, block_bytes=reader.block_bytes
+                path, name=name, known_names=known_names, limits=limits, block_bytes=reader.block_bytes
             ) as file:
                 blocks = [*file.blocks()]
                 return _read(file, blocks)

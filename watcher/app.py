@@ -5,22 +5,23 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from importer.database.engines import BUSY_SECONDS, database_time, make_engine
-from importer.database.identity import place_of
+from importer.database.engines import BUSY_SECONDS, database_time, make_engine, reading_engine
+from importer.database.identity import Identity, identity_of, place_of
 from importer.formats.columns import Format
 from importer.model import shown_name
 from notifier.alerts import Alerts
 from notifier.delivering import Delivery
 from notifier.model import AlertKind
 from notifier.smtp import SESSION_SECONDS
-from watcher.bak_rights import BakRights
 from watcher.base.clock import elapsed, utc_now
 from watcher.base.control import answering
 from watcher.base.instance import UPLOADS_FILE, node_name
@@ -28,9 +29,7 @@ from watcher.base.journal import Journal
 from watcher.base.signals import obey
 from watcher.disks import Disks
 from watcher.heartbeat import Heartbeat
-from watcher.occupying import Occupying
-from watcher.settings.service_manager import ServiceManager
-from watcher.settings.variables import Settings
+from watcher.settings.variables import ServiceManager, Settings
 from watcher.stalls import Task
 from watcher.uploads.batching import next_tick
 from watcher.uploads.clients import Clients
@@ -46,10 +45,8 @@ from watcher.wiring import (
     patience_of,
     places,
     retention,
-    roster,
     server_log,
     transport,
-    upload_directory,
     worker_config,
 )
 from watcher.work.imports import Imports
@@ -98,6 +95,8 @@ class Service:
         self._started_at = utc_now()
         self._node = node_name(settings.state_dir)
         self._manager = manager or ServiceManager()
+        self._is_prepared = False
+        self._database: Identity | None = None
         self._delivery_got_on: float | None = None
         self._stopping = asyncio.Event()
         self._engine = make_engine(settings.database)
@@ -111,21 +110,15 @@ class Service:
             alerts=self._alerts,
             elapsed=elapsed,
             told=self._delivery.wake,
-            released=lambda client, names: self._clients.release(client, names),  # noqa: PLW0108 - made later
+            released=self._release,
             purges=retention(settings).shortest is not None,
             now=utc_now,
         )
         self._observers = Observers()
         self._log = server_log(settings)
         self._memory = Memory(settings.state_dir / UPLOADS_FILE)
-        self._occupying = Occupying(partial(upload_directory, settings), self._engine, settings.database)
         self._clients = Clients(
-            find=partial(clients_found, settings),
-            serve=self._serve,
-            alerts=self._alerts,
-            elapsed=elapsed,
-            now=utc_now,
-            roster=roster(settings),
+            find=partial(clients_found, settings), serve=self._serve, alerts=self._alerts, elapsed=elapsed
         )
 
     async def run(self, begun: Callable[[], None]) -> None:
@@ -148,8 +141,6 @@ class Service:
                 tasks.create_task(self._disks.run(self._stopping))
                 tasks.create_task(self._follow())
                 tasks.create_task(self._memory.run(self._stopping))
-                tasks.create_task(self._occupying.run(self._stopping))
-                tasks.create_task(BakRights(self._clients.directories).run(self._stopping))
                 if (heartbeat := self._heartbeat()) is not None:
                     tasks.create_task(heartbeat.run(self._stopping))
                 await self._imports.met_database.wait()
@@ -206,13 +197,16 @@ class Service:
             events=self._journal.of(client, shown_name(name)),
         )
 
+    async def _identity(self) -> Identity | None:
+        return self._database
+
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         """Answer other processes while the block runs; files are imported even where that is not possible."""
         answers: dict[str, Callable[..., Awaitable[object]]] = {
             "status": self.snapshot,
             "file": self._file,
-            "database": self._occupying.database,
+            "database": self._identity,
         }
         async with AsyncExitStack() as stack:
             try:
@@ -270,7 +264,7 @@ class Service:
 
     def _has_begun(self) -> bool:
         """Whether the database is as it should be, or is out, which the service outlasts."""
-        return self._occupying.has_begun or any(map(self._alerts.is_open, (AlertKind.DATABASE, AlertKind.WORKER)))
+        return self._is_prepared or any(map(self._alerts.is_open, (AlertKind.DATABASE, AlertKind.WORKER)))
 
     def _tasks(self) -> tuple[Task, ...]:
         """The tasks that must get on, each with the time that no step of it takes."""
@@ -315,18 +309,21 @@ class Service:
 
     async def _prepare_and_import(self) -> None:
         await self._imports.prepare()
-        await self._occupying.begin()
+        self._is_prepared = True
+        self._database = await asyncio.to_thread(_identity_in, self._engine, self._settings.database)
         await self._imports.run(self._stopping)
 
     async def _settle_and_import(self) -> None:
         await self._imports.prepare(patience=ONCE_PATIENCE_SECONDS)
-        await self._occupying.begin()
         await self._clients.settle(self._stopping, first=self._imports.work_off)
         await self._imports.drain(self._stopping)
 
+    def _release(self, client: str, names: list[str]) -> None:
+        self._clients.release(client, names)
+
     def _serve(self, client: str, directory: Path, stagger: float) -> Intake:
         settings = self._settings
-        self._imports.serve(client, directory, self._own.options(client))
+        self._imports.serve(client, directory, language=self._own.of(client).language or settings.language)
         return Intake(
             client=client,
             directory=directory,
@@ -357,7 +354,6 @@ class Service:
 
     def _close(self) -> None:
         self._worker.close()
-        self._occupying.close()
         self._engine.dispose()
         self._memory.save()
         if self._log is not None:
@@ -380,6 +376,13 @@ class Service:
             got_on=self._note_delivery,
             is_writing=lambda: self._worker.is_busy,
         )
+
+
+def _identity_in(engine: Engine, url: str) -> Identity | None:
+    """The identity of the database, for commands that may have been given another one; None where it is out by now."""
+    with suppress(SQLAlchemyError), reading_engine(engine).begin() as connection:
+        return identity_of(connection, url)
+    return None
 
 
 def _status(clients: Clients, alerts: Alerts) -> str:

@@ -5,7 +5,6 @@ import gc
 import signal
 
 from importer.client_lock import LockedElsewhereError
-from importer.files.occupancy import OccupiedError
 from importer.formats.columns import Format
 from watcher.app import Service, UnusableAddressError
 from watcher.asking_doctor import tell_findings
@@ -14,8 +13,7 @@ from watcher.base.instance import AlreadyRunningError, InstanceLocks
 from watcher.base.journal import Journal
 from watcher.base.logs import configure_logs, place
 from watcher.settings.privacy import Private, close_to_others, closed_to_others
-from watcher.settings.service_manager import service_manager
-from watcher.settings.variables import Settings
+from watcher.settings.variables import Settings, service_manager
 from watcher.wiring import make_directories
 from watcher.work.jobs import OutageError, UnusableSetupError
 
@@ -55,12 +53,6 @@ def _serve(settings: Settings, format_: Format, journal: Journal, *, once: bool)
     except UnusableAddressError as error:
         message = f"USERDROP_HTTP_LISTEN: {error.address} cannot be listened at: {error.why}"
         raise EndedError(message, ExitCode.UNAVAILABLE) from None
-    except OccupiedError as other:
-        message = (
-            f"another userdrop works in {other.directory}, on another database, {other.place}, and each would take the"
-            " other's files: stop that one first, or set USERDROP_UPLOAD_DIR to a directory of this one's own"
-        )
-        raise EndedError(message, ExitCode.ALREADY_RUNNING) from None
     except LockedElsewhereError as held:
         message = f"another userdrop imports the files of {held.client}; they were left to it"
         raise EndedError(message, ExitCode.ALREADY_RUNNING) from None

@@ -8,11 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from importer.client_options import ClientOptions
 from importer.database.engines import sqlite_file
 from importer.files.archiving import BAK
 from importer.formats.columns import Format
-from importer.model import Detail, Remarks, Retention
+from importer.model import Detail, Retention
 from importer.words.details import detail
 from notifier.letters import Letters, OwnLetters
 from notifier.model import Addresses, OwnAddresses
@@ -24,7 +23,6 @@ from watcher.settings.client_settings import ClientSettings
 from watcher.settings.variables import SESSION_USER, Settings
 from watcher.uploads.folders import Found, find, key_of
 from watcher.uploads.model import CLIENT
-from watcher.uploads.roster import Roster
 from watcher.uploads.server_log import ServerLog
 from watcher.uploads.settling import Patience
 from watcher.uploads.verdicts import SharedLog
@@ -48,15 +46,6 @@ class OwnSettings:
         key = key_of(client)
         own = self._settings.clients.get(key)
         return ClientSettings() if own is None or key in self._shared() else own
-
-    def options(self, client: str) -> ClientOptions:
-        """The options by which a client's files are imported."""
-        own = self.of(client)
-        return ClientOptions(
-            language=own.language or self._settings.language,
-            code_page=own.encoding or self._settings.encoding,
-            remarks=Remarks(own.remarks or self._settings.remarks),
-        )
 
     def addresses(self, client: str) -> OwnAddresses:
         """The addresses of those who are told of a client's files."""
@@ -122,8 +111,6 @@ def letters(settings: Settings, own: Callable[[str], OwnLetters]) -> Letters:
         attaches=settings.mail_attach == "always",
         own=own,
         host=socket.gethostname(),
-        name=settings.mail_name or "",
-        guide=settings.guide_url or "",
     )
 
 
@@ -145,17 +132,12 @@ def clients_found(settings: Settings) -> Found:
     return Found(clients={CLIENT: directory})
 
 
-def roster(settings: Settings) -> Roster | None:
-    """The clients that there were; None where the upload directory is one client's."""
-    return Roster(settings.state_dir, upload_directory(settings)) if settings.client_folders else None
-
-
 def retention(settings: Settings) -> Retention:
-    """The time that files stay in bak, and where mails may lie as files."""
+    """The time that files stay in bak."""
     archives, reports = (
         None if days is None else timedelta(days=days) for days in (settings.bak_days, settings.report_days)
     )
-    return Retention(archives=archives, reports=reports, mails=settings.mail_dir.absolute())
+    return Retention(archives=archives, reports=reports)
 
 
 def patience_of(settings: Settings, own: ClientSettings) -> Patience:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, FromClause, cast, func, literal_column, text
+from sqlalchemy import Column, ColumnElement, Connection, FromClause, cast, func, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 
 
@@ -34,9 +34,3 @@ def not_by_index(connection: Connection, column: Column[Any]) -> ColumnElement[A
     return literal_column(
         f"+{connection.dialect.identifier_preparer.format_column(column, use_table=True)}", column.type
     )
-
-
-def check_deferred(connection: Connection) -> None:
-    """Check now what constraints would check at the commit, when it could no longer be told which file is at fault."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))

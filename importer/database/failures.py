@@ -44,12 +44,6 @@ _OUT = {
 """The states, and classes of states, in which the server or what it holds has failed everybody."""
 
 
-_OF_OURS = {"0A", "25", "26", "34", "42"}
-"""The classes of states of statements that are wrong by themselves, whatever they store."""
-_SQLITE_REFUSALS = {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}
-_MOST_WORDS = 200
-
-
 class UnusableDatabaseError(Exception):
     """The database's content does not go together with this version, or with the format.
 
@@ -197,20 +191,6 @@ def is_outage(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno not in _FAULTS_OF_ONE_FILE
     return isinstance(error, TimeoutError)
-
-
-def is_refusal(error: DBAPIError) -> bool:
-    """Whether a rule of the database's own, a trigger or a constraint, refuses what a statement stores."""
-    if isinstance(driver := error.orig, sqlite3.Error):
-        return _primary_code(driver) in _SQLITE_REFUSALS
-    state = sqlstate(error)
-    return bool(state) and not is_outage(error) and state not in _CUT_SHORT and state[:2] not in _OF_OURS
-
-
-def refusing_words(error: DBAPIError) -> str:
-    """The words, on one line, in which a database refuses a row; PostgreSQL's further words quote the row."""
-    words = " ".join(what_failed(error).partition(": ")[2].split())
-    return words if len(words) <= _MOST_WORDS else words[: _MOST_WORDS - 1] + "…"
 
 
 def is_disk_full(error: Exception) -> bool:

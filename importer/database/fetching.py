@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Select, String
+from sqlalchemy import Connection, Select
 from sqlalchemy.engine.interfaces import Compiled
 
 from importer.database.loading import driver_errors
@@ -14,15 +14,12 @@ _FETCHED_ROWS = 20_000
 
 
 def fetched(connection: Connection, query: Select[Any]) -> pl.DataFrame:
-    """Fetch a query's integers and texts as a frame, sorted by the first column, `row`.
+    """Fetch a query's integers as a frame, sorted by the first column, `row`.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database failed.
     """
-    schema = {
-        name: pl.String if isinstance(column.type, String) else pl.Int64
-        for name, column in query.selected_columns.items()
-    }
+    schema = dict.fromkeys(query.selected_columns.keys(), pl.Int64)
     frames = [pl.DataFrame(rows, schema=schema, orient="row") for rows in _parts(connection, query)]
     return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("row")
 

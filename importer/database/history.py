@@ -26,8 +26,7 @@ from importer.database.engines import read_only_engine, reading_engine, sqlite_f
 from importer.database.failures import UnusableDatabaseError
 from importer.database.tables import HAS_FAILURES, imports, is_user, require_tables, user_table
 from importer.formats.columns import Format
-from importer.model import Counts, Remark, Status, shown_name
-from importer.words.reasons import spared
+from importer.model import Counts, Status, shown_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +55,7 @@ class PastImport:
         archive: the file's name in bak, empty where it did not go there.
         report: the failed-users CSV's name in bak, None where no row failed.
         archived_at: when both lay in bak, UTC; None until then.
-        remarks: the codes of the warnings about the file.
-        warnings: these warnings, without the examples that some of them give of cells.
+        remarks: the codes of the warnings about the file, without their facts.
     """
 
     claim_id: str
@@ -76,7 +74,6 @@ class PastImport:
     report: str | None
     archived_at: dt.datetime | None
     remarks: tuple[str, ...] = ()
-    warnings: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +119,7 @@ class DayCounts:
 
 
 _COUNTS = tuple(field.name for field in fields(Counts))
-_OTHERS = ("counts", "reasons", "remarks", "status", "warnings")
+_OTHERS = ("counts", "reasons", "remarks", "status")
 _PLAIN = tuple(field.name for field in fields(PastImport) if field.name not in {*_OTHERS})
 _COLUMNS = (*_PLAIN, *_COUNTS, "reasons", "status", "warnings")
 
@@ -312,5 +309,4 @@ def _past_import(row: Row[Any], prefix: str) -> PastImport:
         counts=Counts(**{name: values[name] for name in _COUNTS}),
         reasons=tuple(reasons),
         remarks=tuple(warning["code"] for warning in values["warnings"]),
-        warnings=tuple(spared(Remark(**warning)) for warning in values["warnings"]),
     )

@@ -6,7 +6,7 @@ are shown forms (see `importer.model.shown_name`), and nothing here knows the co
 (`user_table`, `fit_users`).
 """
 
-from typing import Any
+import datetime as dt
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -16,6 +16,8 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    DateTime,
+    Dialect,
     Engine,
     Float,
     Index,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     and_,
     inspect,
     literal_column,
@@ -35,13 +38,32 @@ from importer.database.engines import reading_engine, shortcomings, sqlite_file,
 from importer.database.failures import Cause, NoTablesError, NotMigratedError, UnusableDatabaseError, is_missing_right
 from importer.database.owning import contents, own_schema, version_of
 from importer.database.pooling import is_pooled
-from importer.database.times import UtcDateTime
 from importer.database.upgrading import tables_of, upgrade, versions
 from importer.formats.columns import Column as FormatColumn
 from importer.formats.columns import Format, comparison_column, unique_columns
 from importer.formats.kinds import kind_of
 from importer.model import Status
 from importer.words.outages import CAUSES
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """An aware UTC datetime, also on SQLite, which stores no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Turn an aware time into the UTC that is stored."""
+        del dialect
+        return None if value is None else value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Turn what is stored into an aware time in UTC."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
 
 _id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -52,14 +74,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-_SPARED = "when USERDROP_REPORT_DAYS had the cells of files removed from it"
-
-
-def _partial(name: str, condition: ColumnElement[bool], *columns: Column[Any]) -> None:
-    """An index of those rows alone for which the condition is true."""
-    Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
-
 
 imports = Table(
     "imports",
@@ -87,7 +101,12 @@ imports = Table(
         comment="of the sender's bytes, in hexadecimal; empty where they were not copied",
     ),
     Column("same_as", String(40), comment="the first claim of the same bytes of the client"),
-    Column("records", Integer, nullable=False, comment="rows but the header: accepted + failed + blank, or 0"),
+    Column(
+        "records",
+        Integer,
+        nullable=False,
+        comment="rows without the header: accepted + failed + blank; 0 where not imported",
+    ),
     Column("accepted", Integer, nullable=False, comment="good rows: inserted + updated + unchanged"),
     Column("failed", Integer, nullable=False, comment="rows with a mistake; they are in the report"),
     Column("blank", Integer, nullable=False, comment="rows without a value"),
@@ -100,19 +119,7 @@ imports = Table(
         nullable=False,
         comment="[{code, column, count, example_row, example}], most frequent first; an example may hold a cell",
     ),
-    Column(
-        "warnings",
-        JSON,
-        nullable=False,
-        comment="[{code, column, message, kind, facts}] about the file as a whole; message and facts.examples may hold"
-        " cells",
-    ),
-    Column(
-        "columns",
-        JSON(none_as_null=True),
-        comment="the format's columns that the file had; null where it was not imported, or before they were kept",
-    ),
-    Column("spared_at", UtcDateTime, comment=_SPARED),
+    Column("warnings", JSON, nullable=False, comment="[{code, column, message}] about the file as a whole"),
     Column("refusal_code", String(40), comment="why the file was refused, for programs"),
     Column("refusal_message", Text, comment="the same for people, without a cell of the file"),
     Column("seconds", Float, nullable=False, comment="how long the import took"),
@@ -137,18 +144,28 @@ imports = Table(
 HAS_FAILURES = or_(imports.c.failed > literal_column("0"), imports.c.status != literal_column(f"'{Status.IMPORTED}'"))
 """The condition for files that were not imported, or not wholly; it has no parameters, or planners miss its index."""
 
-_partial("ix_imports_failures", HAS_FAILURES, imports.c.client, imports.c.committed_at)
-
-_partial("ix_imports_cells", imports.c.spared_at.is_(None), imports.c.client, imports.c.committed_at)
+Index(
+    "ix_imports_failures",
+    imports.c.client,
+    imports.c.committed_at,
+    sqlite_where=HAS_FAILURES,
+    postgresql_where=HAS_FAILURES,
+)
 
 HAS_REPORT = imports.c.report.is_not(None)
 
-_partial("ix_imports_report", HAS_REPORT, imports.c.report)
+Index("ix_imports_report", imports.c.report, sqlite_where=HAS_REPORT, postgresql_where=HAS_REPORT)
 
 CAME_FIRST = imports.c.same_as.is_(None)
 """The condition for entries of files whose bytes the client has not sent before."""
 
-_partial("ix_imports_first", CAME_FIRST, imports.c.client, imports.c.sha256)
+Index(
+    "ix_imports_first",
+    imports.c.client,
+    imports.c.sha256,
+    sqlite_where=CAME_FIRST,
+    postgresql_where=CAME_FIRST,
+)
 
 notices = Table(
     "notices",
@@ -166,17 +183,14 @@ notices = Table(
     Column("created_at", UtcDateTime, nullable=False, comment="when it was stored, with the import that it is about"),
     Column("formed_at", UtcDateTime, comment="when a mail was formed from it"),
     Column("held_until", UtcDateTime, comment="until when it waits for others like it, to be told with them"),
-    Column("spared_at", UtcDateTime, comment=_SPARED),
     Index("ix_notices_formed_at", "formed_at"),
     comment="what is to be told to whom; mails are formed from it",
 )
 
-_partial("ix_notices_cells", notices.c.spared_at.is_(None), notices.c.client, notices.c.formed_at)
-
 HELD = and_(notices.c.formed_at.is_(None), notices.c.held_until.is_not(None))
 """The condition for notices that wait for others like them."""
 
-_partial("ix_notices_held", HELD, notices.c.client, notices.c.audience)
+Index("ix_notices_held", notices.c.client, notices.c.audience, sqlite_where=HELD, postgresql_where=HELD)
 
 tellings = Table(
     "tellings",
@@ -224,12 +238,9 @@ mails = Table(
         UtcDateTime,
         comment="since when it waits because the server refuses us, or may do so; null where it does not",
     ),
-    Column("spared_at", UtcDateTime, comment=_SPARED),
     Index("ix_mails_state_next_try_at", "state", "next_try_at"),
     comment="mails that are to be sent, and those that were; they name users whose rows failed",
 )
-
-_partial("ix_mails_cells", mails.c.spared_at.is_(None), mails.c.client, mails.c.ended_at)
 
 alerts = Table(
     "alerts",
@@ -298,15 +309,6 @@ users = Table(
     ),
     Column("feed_hash", String(16), comment="of what a file last gave for the user; a row that repeats it is skipped"),
     comment="the users, and the columns of the format in force; nothing is ever deleted",
-)
-
-look_alikes = Table(
-    "look_alikes",
-    metadata,
-    Column("user_id", _id, primary_key=True, autoincrement=False, comment="the user, by `users.id`"),
-    Column("column_name", String(63), primary_key=True, comment="the column in which it looks like another user"),
-    Column("other_id", _id, nullable=False, comment="the other user of the client, by `users.id`"),
-    comment="users who looked like another one, but for what nobody sees, when the version that reads so was installed",
 )
 
 

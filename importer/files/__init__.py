@@ -3,6 +3,5 @@
 It knows nothing of what is in a file, and no database. The doors are `claiming`, `archiving` and `reimporting`;
 `attempts` (how often a claim was tried), for whoever looks at a client's directory `anchoring` (paths that no link
 leads astray) and `writers` (who writes into a file), `renaming` (a rename that never overwrites), `mending` (modes and
-groups of the service's own directories), `bak_files` (modes of archived files), `occupancy` (which database works in an
-upload directory) and `faults` (what failed, and where).
+groups of the service's own directories) and `faults` (what failed, and where).
 """

@@ -1,4 +1,4 @@
-"""The form of an e-mail address, and where in a cell one is certainly meant, as Rust's regular expressions."""
+"""The form of an e-mail address, as Rust's regular expressions."""
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\p{L}\p{M}\p{N}-]+"
 _FIRST, _INNER, _LAST = r"[\p{L}\p{N}]", r"[\p{L}\p{M}\p{N}-]", r"[\p{L}\p{M}\p{N}]"
@@ -13,17 +13,3 @@ EMAIL_LIMITS = r"\A[^@]{65}|@(?:.*\.)?[^.@]{64}|@.{254}|\A.{255}"
 """The limits that a text of that form may still break: RFC 5321's 64, 63, 253 and 254 characters."""
 EMAIL_HARMLESS_BYTES = 64
 """The number of bytes up to which no address breaks one of these limits."""
-
-_LOCAL = r"[A-Za-z0-9!#$%&*+/=?^_{|}~.\p{L}\p{M}\p{N}-][A-Za-z0-9!#$%&'*+/=?^_`{|}~.\p{L}\p{M}\p{N}-]*"
-_INSIDE = rf"({_LOCAL}@[\p{{L}}\p{{M}}\p{{N}}.-]*{_LAST})"
-_SIGN_BEFORE = r"[^@]*(?:[<(\[{:=]\s*|[,;|\p{Pd}]\s+|\b(?:e-?mail|mail|courriel|contact|adresse|address)\s+)"
-_OPENING = r"""["'`\p{Pi}\p{Pf}\p{Ps}<\s]*(?:mailto:\s*)?"""
-_END = r"""(?:["'`\p{Pi}\p{Pf}\p{Pe}\s,;:.!?>|&*][^@]*)?"""
-ADDRESS_WITHIN = (
-    rf"(?is)\A(?:{_SIGN_BEFORE})?{_OPENING}{_INSIDE}{_END}\z",
-    rf"(?s)\A\s*\p{{L}}[\p{{L}}'\p{{Pf}}-]+(?:\s+\p{{L}}[\p{{L}}'\p{{Pf}}.-]*)+\s+{_INSIDE}{_END}\z",
-    rf"(?s)\A[^@]*\s{_INSIDE}[,;.]?\s+\p{{L}}[^@]*\z",
-)
-"""The cells that hold one address which is certainly meant: behind `mailto:` or a sign like `<`, before punctuation, or
-the only one among words. It is the first group; a single word before it may be a part of it, so that it is none.
-"""

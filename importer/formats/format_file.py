@@ -11,9 +11,7 @@ pattern = "[A-Z]{2}[0-9]{4}"
 noun = "department"
 entries = { 10 = "Parking" }
 [values.colours]                # named value lists that several `choice` columns may share
-R = ["red", "rouge"]            # a code's name, or its names
-[synonyms]                      # by lookup or value list: words for the same, the known one of which is suggested
-departments = [["Parking", "Stationnement"]]
+R = "red"
 [defaults]
 city = "Ottawa"
 """
@@ -36,10 +34,10 @@ from importer.formats.columns import (
     Format,
     Lookup,
     comparison_column,
+    normalised,
 )
 from importer.formats.dates import DATE_CODES
 from importer.formats.kinds import Key, KindName, kind_of
-from importer.formats.names import normalised
 from importer.formats.passwords import is_password
 
 NAME = r"[a-z][a-z0-9_]{0,49}"
@@ -56,18 +54,12 @@ class FormatMistakesError(ValueError):
 
 _Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 _Text = Annotated[str, Field(min_length=1)]
-_Names = _Text | Annotated[list[_Text], Field(min_length=1)]
-
-
-_Values = dict[str, _Names]
 
 
 class _ColumnEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     aliases: list[_Text] = []
-    everyday: list[_Text] = []
-    hints: list[_Text] = []
     required: bool = False
     unique: bool = False
     max_length: int | None = Field(default=None, ge=1)
@@ -76,10 +68,9 @@ class _ColumnEntry(BaseModel):
     formats: list[_Text] = Field(default=["%Y-%m-%d"], min_length=1)
     past: bool = False
     expected: str = ""
-    values: str | list[str] | dict[str, _Names] | None = None
+    values: str | list[str] | dict[str, str] | None = None
     lookup: str | None = None
     pattern: str | None = None
-    debris: Literal["fail", "remark", "keep"] | None = None
 
 
 class _LookupEntry(BaseModel):
@@ -97,8 +88,7 @@ class _FormatEntry(BaseModel):
     required: list[str] = []
     columns: dict[_Name, _ColumnEntry] = {}
     lookups: dict[_Name, _LookupEntry] = {}
-    values: dict[_Name, dict[str, _Names]] = {}
-    synonyms: dict[_Name, list[list[_Text]]] = {}
+    values: dict[_Name, dict[str, str]] = {}
     defaults: dict[str, str] = {}
 
 
@@ -145,12 +135,8 @@ def _read(path: Path) -> str:
 
 
 def _built_in() -> Format:
-    return _format(_built_in_entry(), None)
-
-
-def _built_in_entry() -> _FormatEntry:
     text = resources.files("importer.formats").joinpath("users.toml").read_text(encoding="utf-8")
-    return _FormatEntry.model_validate(tomllib.loads(text))
+    return _format(_FormatEntry.model_validate(tomllib.loads(text)), None)
 
 
 def _sentence(detail: Mapping[str, Any]) -> str:
@@ -191,12 +177,6 @@ def _mistakes(entry: _FormatEntry, base: Format | None) -> Iterator[str]:
         if name in _unshared(entry, base)
     )
     yield from _clashes(entry, base)
-    lists = [*entry.values, *entry.lookups, *(base.lookups if base else ())]
-    yield from (
-        f"synonyms.{name}: there is no list of values and no lookup of that name{_nearest(name, lists)}"
-        for name in entry.synonyms
-        if name not in lists
-    )
     for name, column in entry.columns.items():
         yield from (f"columns.{name}.{mistake}" for mistake in _column_mistakes(name, column, entry, base))
 
@@ -217,7 +197,7 @@ def _clashes(entry: _FormatEntry, base: Format | None) -> Iterator[str]:
     for column in kept:
         owner |= dict.fromkeys(column.names, f"column {column.name}")
     for name, column_entry in entry.columns.items():
-        for alias in dict.fromkeys(filter(is_password, (name, *column_entry.aliases, *column_entry.everyday))):
+        for alias in dict.fromkeys(filter(is_password, (name, *column_entry.aliases))):
             yield f"columns.{name}: {alias} is a name of passwords, which are never imported; leave it out"
         for alias in dict.fromkeys(normalised(alias) for alias in (name, *column_entry.aliases)):
             if not alias:
@@ -267,13 +247,7 @@ def _date_mistakes(formats: list[str]) -> Iterator[str]:
 
 def _format(entry: _FormatEntry, base: Format | None) -> Format:
     columns = {column.name: column for column in (base.columns if base else ())}
-    synonyms = {**(_built_in_entry().synonyms if base else {}), **entry.synonyms}
-    columns |= {name: _column(name, column, entry.values, synonyms) for name, column in entry.columns.items()}
-    columns |= {
-        name: replace(column, synonyms=_groups(synonyms[column.lookup]))
-        for name, column in columns.items()
-        if column.lookup in entry.synonyms
-    }
+    columns |= {name: _column(name, column, entry) for name, column in entry.columns.items()}
     columns |= {name: replace(columns[name], required=True) for name in entry.required}
     key = entry.key or (base.key if base else "")
     columns[key] = replace(columns[key], unique=True)
@@ -286,16 +260,10 @@ def _format(entry: _FormatEntry, base: Format | None) -> Format:
     )
 
 
-def _column(
-    name: str, entry: _ColumnEntry, named: Mapping[str, _Values], synonyms: Mapping[str, list[list[str]]]
-) -> Column:
-    values = _values(entry.values, named)
-    its_list = entry.values if isinstance(entry.values, str) else entry.lookup or ""
+def _column(name: str, entry: _ColumnEntry, whole_entry: _FormatEntry) -> Column:
     return Column(
         name=name,
         aliases=tuple(entry.aliases),
-        everyday=tuple(entry.everyday),
-        hints=tuple(entry.hints),
         required=entry.required,
         unique=entry.unique,
         max_length=entry.max_length,
@@ -304,30 +272,24 @@ def _column(
         formats=tuple(entry.formats),
         past=entry.past,
         expected=entry.expected,
-        values={code: first for code, (first, *_) in values.items()},
-        other_names={other: code for code, (_, *others) in values.items() for other in others},
-        synonyms=_groups(synonyms.get(its_list, [])),
+        values=_values(entry.values, whole_entry.values),
         lookup=entry.lookup,
         pattern=entry.pattern,
-        debris=entry.debris or "",
     )
 
 
-def _values(values: str | list[str] | _Values | None, named: Mapping[str, _Values]) -> dict[str, list[str]]:
-    """The values that a column allows: code → its names."""
+def _values(
+    values: str | list[str] | dict[str, str] | None, named: Mapping[str, Mapping[str, str]]
+) -> Mapping[str, str]:
     match values:
         case None:
             return {}
         case str():
-            return _values(named[values], named)
+            return named[values]
         case list():
-            return {value: [value] for value in values}
+            return {value: value for value in values}
         case _:
-            return {code: [names] if isinstance(names, str) else names for code, names in values.items()}
-
-
-def _groups(synonyms: list[list[str]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(map(tuple, synonyms))
+            return values
 
 
 def _with_default_login_source(format_: Format, code: str) -> Format:

@@ -3,7 +3,7 @@
 Whoever adds a kind writes its name into `KindName` and its entry below the others, which mypy then demands in
 `_Entries`. `python -m tests.tools.catalogue` makes places for the translations of its sentences, and the tests ask for
 samples of it, see CONTRIBUTING.md. That is all where its cells are stored in one of the ways of `Mapped` and are wrong
-in one of the ways of `Broken`. Another way is a class in `ways`, for which mypy demands an expression in
+in one of the ways of `Broken`. Another way is a class here, for which mypy demands an expression in
 `importer.judging.expressions`. Something else that a format file is to say for it is a field of `Options` and of
 `Column`, and a `Key` where it can be wrong, for which mypy demands a check in `format_file`.
 
@@ -11,35 +11,13 @@ Nothing here needs polars, which the service's own process never imports. Patter
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, TypedDict, get_args
 
 from importer.formats.addresses import EMAIL, EMAIL_HARMLESS_BYTES, EMAIL_LIMITS
-from importer.formats.comparing import compared, unambiguous
-from importer.formats.dates import REWRITTEN, ZERO_DAY, cell_format, date_pattern, date_words
-from importer.formats.ways import (
-    AddressWithin,
-    AsWritten,
-    Before,
-    Broken,
-    Coded,
-    Dates,
-    DayNumbered,
-    InFuture,
-    Itself,
-    Like,
-    Mapped,
-    Meant,
-    NearCode,
-    Number,
-    Unlike,
-    Unmapped,
-    whole,
-)
+from importer.formats.dates import date_words
 from importer.words.reasons import SHOWN_CHARACTERS
-from importer.words.translating import translated
 
 KindName = Literal["text", "email", "date", "integer", "decimal", "boolean", "choice", "lookup", "pattern"]
 Key = Literal["formats", "values", "lookup", "pattern"]
@@ -53,34 +31,87 @@ class Options:
     Attributes:
         noun: the word for one of the known things; see `Lookup`.
         entries: id → name of the known things; empty where cells are not to be checked.
-        synonyms: groups of words for the same; see `Column`.
     """
 
     formats: tuple[str, ...] = ("%Y-%m-%d",)
     past: bool = False
     expected: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
-    other_names: Mapping[str, str] = field(default_factory=dict)
     noun: str = ""
     entries: Mapping[str, str] = field(default_factory=dict)
-    synonyms: tuple[tuple[str, ...], ...] = ()
     pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Better:
-    """A sentence that is said instead of a check's own where it is known what was meant.
+class AsWritten:
+    """The mapping of cells that are stored as they are written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """The mapping of cells that a pattern matches: they are stored without a plus sign before them."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coded:
+    """The mapping of cells that stand for something else, which is stored.
 
     Attributes:
-        sentence: a key of `Kind.sentences`; besides the facts of the check it may name what was meant as `suggestion`.
+        codes: text of a cell → what is stored.
+        any_case: whether a cell is compared in lower case; the keys of `codes` are in lower case then.
     """
 
-    sentence: str
-    meant: Meant
+    codes: Mapping[str, str]
+    any_case: bool
 
 
-Fact = str | Callable[[str], str]
-"""The value that a sentence names: a text, or what makes it in the language that is given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """The mapping of dates in one of some strftime formats: they are stored as YYYY-MM-DD."""
+
+    formats: tuple[str, ...]
+
+
+Mapped = AsWritten | Number | Coded | Dates
+"""The mapping of a cell to what is stored; of a cell that is none of what it may be nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmapped:
+    """The fault of a cell that says something of which nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlike:
+    """The fault of a cell that a pattern does not match."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Like:
+    """The fault of a cell that both of two patterns match."""
+
+    pattern: str
+    and_pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFuture:
+    """The fault of a date after today."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """The fault of a date before some day."""
+
+    day: dt.date
+
+
+Broken = Unmapped | Unlike | Like | InFuture | Before
+"""The fault that a check looks for; a cell that is empty or `<clear>` never has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +120,17 @@ class Check:
 
     Attributes:
         sentence: a key of `Kind.sentences`.
-        facts: the values that the sentences name, besides the column and the value.
-        better: sentences that say more; the first of them for which it is known what was meant is said.
+        facts: the values that the sentence names, besides the column and the value.
+        suggestion: the key of the sentence that names as `suggestion` what was likely meant; it is told where one of
+            codes of `Coded` is near to what the cell says.
         harmless_bytes: the number of bytes up to which no cell is wrong in this way.
     """
 
     sentence: str
     broken: Broken
-    facts: Mapping[str, Fact] = field(default_factory=dict)
-    better: tuple[Better, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    suggestion: str = ""
     harmless_bytes: int = -1
-
-    def facts_in(self, language: str) -> dict[str, str]:
-        """The facts in a language."""
-        return {name: fact if isinstance(fact, str) else fact(language) for name, fact in self.facts.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +156,11 @@ class Kind:
     meaning: Callable[[Options], str]
 
 
+def whole(pattern: str) -> str:
+    """Extend a pattern so that it matches whole values only."""
+    return rf"\A(?:{pattern})\z"
+
+
 _TEXT = Kind(
     keys=(),
     compared_in_lower_case=False,
@@ -148,34 +181,16 @@ _EMAIL = Kind(
             broken=Like(pattern=EMAIL, and_pattern=EMAIL_LIMITS),
             harmless_bytes=EMAIL_HARMLESS_BYTES,
         ),
-        Check(
-            sentence="invalid.email",
-            broken=Unlike(pattern=EMAIL),
-            better=(Better(sentence="invalid.email.suggestion", meant=AddressWithin()),),
-        ),
+        Check(sentence="invalid.email", broken=Unlike(pattern=EMAIL)),
     ),
-    sentences={
-        "invalid.email": "{column} '{value}' is not a valid address",
-        "invalid.email.suggestion": "{column} '{value}' is not a valid address; did you mean '{suggestion}'?",
-    },
+    sentences={"invalid.email": "{column} '{value}' is not a valid address"},
     rule=lambda _: "an e-mail address",
     meaning=lambda _: "an e-mail address",
 )
 
 
 def _date_checks(options: Options) -> tuple[Check, ...]:
-    form = options.formats[0]
-    forms = "|".join(map(date_pattern, options.formats))
-    is_none = Check(
-        sentence="invalid.date",
-        broken=Unmapped(),
-        facts={"expected": partial(date_words, form), "cell_format": partial(cell_format, form)},
-        better=(
-            Better(sentence="invalid.date.no_day", meant=Itself(pattern=ZERO_DAY)),
-            Better(sentence="invalid.date.day_number", meant=DayNumbered(form=form)),
-            Better(sentence="invalid.date.rewritten", meant=Itself(pattern=REWRITTEN, unless=whole(forms))),
-        ),
-    )
+    is_none = Check(sentence="invalid.date", broken=Unmapped(), facts={"expected": date_words(options.formats[0])})
     if not options.past:
         return (is_none,)
     return (
@@ -186,24 +201,17 @@ def _date_checks(options: Options) -> tuple[Check, ...]:
 
 
 def _date_rule(options: Options) -> str:
-    forms = " or ".join(date_words(form) for form in options.formats)
+    forms = " or ".join(map(date_words, options.formats))
     return f"a date, {forms}" + (", from 1900 to today" if options.past else "")
 
 
 _DATE = Kind(
     keys=("formats",),
     compared_in_lower_case=False,
-    mapped=lambda options: Dates(formats=options.formats, past=options.past),
+    mapped=lambda options: Dates(formats=options.formats),
     checks=_date_checks,
     sentences={
         "invalid.date": "{column} '{value}' is not a date; write it as {expected}",
-        "invalid.date.no_day": "{column} '{value}' is no day; leave the cell empty where the date is not known",
-        "invalid.date.day_number": "{column} '{value}' is a spreadsheet's day number, for {suggestion}; give the cells"
-        " the custom format {cell_format} (Excel: Format Cells, Number, Custom; LibreOffice: Format, Cells, Numbers,"
-        " Format code) and save the file again",
-        "invalid.date.rewritten": "{column} '{value}' is not a date; write it as {expected}, which a spreadsheet leaves"
-        " so where the cells have the custom format {cell_format} (Excel: Format Cells, Number, Custom; LibreOffice:"
-        " Format, Cells, Numbers, Format code)",
         "invalid.date_in_future": "{column} '{value}' is in the future",
         "invalid.date_before_1900": "{column} '{value}' is before 1900",
     },
@@ -231,18 +239,11 @@ _DECIMAL = Kind(
     meaning=lambda _: "a number",
 )
 
-
-def _coded(ids: Iterable[str], names: Mapping[str, str], synonyms: tuple[tuple[str, ...], ...] = ()) -> Coded:
-    """The mapping of ids and of names (name → id): first what is written just so, and an id before a name."""
-    just_so = {id_: id_ for id_ in ids}
-    return Coded(codes={**names, **just_so}, alike=unambiguous(just_so, names), synonyms=synonyms)
-
-
-_TRUE, _FALSE = ("true", "yes", "y", "1", "vrai", "oui", "o"), ("false", "no", "n", "0", "faux", "non")
+_TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 _BOOLEAN = Kind(
     keys=(),
     compared_in_lower_case=False,
-    mapped=lambda _: _coded(("true", "false"), dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false")),
+    mapped=lambda _: Coded(codes=dict.fromkeys(_TRUE, "true") | dict.fromkeys(_FALSE, "false"), any_case=True),
     checks=lambda _: (Check(sentence="invalid.boolean", broken=Unmapped()),),
     sentences={"invalid.boolean": "{column} '{value}' is neither true nor false; write true or false"},
     rule=lambda _: "true or false",
@@ -250,14 +251,9 @@ _BOOLEAN = Kind(
 )
 
 
-def _names(entries: Mapping[str, str]) -> dict[str, str]:
-    """Things by their names: name → id."""
-    return {name: id_ for id_, name in entries.items()}
-
-
-def _words(text: str) -> Fact:
-    """Words of ours, or of a format file, in the reader's language where they are known in it."""
-    return partial(translated, text)
+def _choices(values: Mapping[str, str]) -> Mapped:
+    names = {name.lower(): code for code, name in values.items()}
+    return Coded(codes=names | {code.lower(): code for code in values}, any_case=True)
 
 
 def _listed(values: Mapping[str, str]) -> str:
@@ -265,47 +261,40 @@ def _listed(values: Mapping[str, str]) -> str:
     return listed if len(listed) <= 2 * SHOWN_CHARACTERS else f"{listed[: 2 * SHOWN_CHARACTERS].rpartition(', ')[0]}, …"
 
 
-def _choices(options: Options) -> Mapped:
-    """The mapping of codes and names; a code in any case comes before a name."""
-    codes = {*map(compared, options.values)}
-    names = {**_names(options.values), **options.other_names}
-    others = {name: code for name, code in names.items() if compared(name) not in codes}
-    return _coded(options.values, others, options.synonyms)
-
-
 _CHOICE = Kind(
     keys=("values",),
     compared_in_lower_case=False,
-    mapped=_choices,
+    mapped=lambda options: _choices(options.values),
     checks=lambda options: (
         Check(
             sentence="invalid.choice",
             broken=Unmapped(),
-            facts={"expected": _words(options.expected) if options.expected else _listed(options.values)},
-            better=(Better(sentence="invalid.choice.suggestion", meant=NearCode()),),
+            facts={"expected": options.expected or _listed(options.values)},
         ),
     ),
-    sentences={
-        "invalid.choice": "{column} '{value}' is not allowed; use {expected}",
-        "invalid.choice.suggestion": "{column} '{value}' is not allowed; did you mean '{suggestion}'? Use {expected}",
-    },
+    sentences={"invalid.choice": "{column} '{value}' is not allowed; use {expected}"},
     rule=lambda options: options.expected or ", ".join(options.values),
     meaning=lambda options: options.expected or f"one of {', '.join(options.values)}",
 )
 
 
+def _known(entries: Mapping[str, str]) -> Mapped:
+    if not entries:
+        return AsWritten()
+    ids = {name: id_ for id_, name in entries.items()}
+    return Coded(codes=ids | {id_: id_ for id_ in entries}, any_case=False)
+
+
 _LOOKUP = Kind(
     keys=("lookup",),
     compared_in_lower_case=False,
-    mapped=lambda options: (
-        _coded(options.entries, _names(options.entries), options.synonyms) if options.entries else AsWritten()
-    ),
+    mapped=lambda options: _known(options.entries),
     checks=lambda options: (
         Check(
             sentence="unknown",
             broken=Unmapped(),
-            facts={"noun": _words(options.noun)},
-            better=(Better(sentence="unknown.suggestion", meant=NearCode()),),
+            facts={"noun": options.noun},
+            suggestion="unknown.suggestion",
         ),
     ),
     sentences={
@@ -316,13 +305,6 @@ _LOOKUP = Kind(
     meaning=lambda options: f"the id of a {options.noun}",
 )
 
-
-def _pattern(pattern: str, language: str) -> str:
-    sentence: str = translated(A_PATTERN, language)
-    return sentence.format(pattern=pattern)
-
-
-A_PATTERN = "the pattern {pattern}"
 _PATTERN = Kind(
     keys=("pattern",),
     compared_in_lower_case=False,
@@ -331,7 +313,7 @@ _PATTERN = Kind(
         Check(
             sentence="invalid.pattern",
             broken=Unlike(pattern=whole(options.pattern)),
-            facts={"expected": _words(options.expected) if options.expected else partial(_pattern, options.pattern)},
+            facts={"expected": options.expected or f"the pattern {options.pattern}"},
         ),
     ),
     sentences={"invalid.pattern": "{column} '{value}' does not have the required form; use {expected}"},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from importer.formats.columns import Format
-from importer.formats.ways import whole
+from importer.formats.kinds import whole
 
 
 def pattern_mistakes(format_: Format) -> Iterator[str]:

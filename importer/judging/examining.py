@@ -20,9 +20,6 @@ from importer.formats.header import Header, match_header
 from importer.judging.brevity import is_unreadable, surplus
 from importer.judging.judge import Judge, Source
 from importer.judging.judged import Judged, Told
-from importer.judging.noticing import Notices
-from importer.judging.null_names import NULL_NAME, null_names
-from importer.judging.returning import CLAIMS
 from importer.judging.spooling import Spool
 from importer.judging.uniqueness import UniqueValues
 from importer.judging.validating import Validator, in_order
@@ -76,9 +73,7 @@ class Judging:
         )
         self._accepted: Spool | None = None
         self._untold = _Untold()
-        self._notices = Notices(self.header.label, with_rows=NULL_NAME)
         self._ends: list[list[int]] = []
-        self._claims = [pl.DataFrame(schema=CLAIMS)]
 
     def __enter__(self) -> Self:
         return self
@@ -117,19 +112,17 @@ class Judging:
             self._accepted = self.spool("accepted")
         unique = UniqueValues(self.source.format, self.header)
         with self._file as file:
-            with ahead(self._judge.blocks(file)) as blocks:
+            with ahead(file.blocks()) as blocks:
                 for block in blocks:
                     accepted = self._add(block)
                     unique.add(accepted)
                     if self._progress is not None:
                         self._progress(Progress(rows=self._records, read=file.bytes_read, total=file.total_bytes))
-                    yield JudgedBlock(accepted, self._file.first_row - 1 + self._records)
+                    yield JudgedBlock(accepted, self._records + 1)
             self._tell()
             judged = Judged(self._judge, self._told())
-        judged.fail(null_names(self._notices, judged.accepted))
-        judged.remark(self._notices.remarks())
         with _spool(self._spool_directory, "unique") as suspects:
-            judged.fail([*unique.duplicates(judged.accepted, suspects, judged.leave_out_repeats)])
+            judged.fail(unique.duplicates(judged.accepted, suspects))
         self._judged = judged
 
     def accepted(self) -> Iterator[pl.DataFrame]:
@@ -158,13 +151,11 @@ class Judging:
             expanded_size=self._file.expanded_bytes,
             warnings=(*self._file.warnings, *self.header.warnings, *self._judge.validator.warnings),
             records=self._records,
-            last_row=self._file.first_row - 1 + self._records,
             early=self._early,
             blank=self._blank,
             failed=self._failed,
             reasons=self._reasons,
             ends=self._ends,
-            claims=pl.concat(self._claims),
             accepted=self._accepted,
             columns=self.columns,
             expected=self.expected,
@@ -174,23 +165,18 @@ class Judging:
     def _add(self, block: Block) -> pl.DataFrame:
         """Judge one block; returns its accepted rows. After the last one `_tell` is due."""
         verdict = self._judge.verdict(block)
-        self._notices.add(verdict.noticed)
         if self._accepted is not None:
             self._accepted.append(verdict.accepted)
         self._records += block.frame.height + len(block.rejects) + block.blank
-        again = verdict.again["row"].unique().sort()
-        self._early += verdict.failing.height + again.len() + len(block.rejects)
+        self._early += verdict.failing.height + len(block.rejects)
         self._count_unreadable(block.rejects)
         self._blank += block.blank
-        failing = pl.concat([verdict.failing["row"], again]).sort()
-        if verdict.accepted.height + failing.len() != block.frame.height:
-            message = f"{block.frame.height} rows were judged as {verdict.accepted.height} + {failing.len()}"
+        if verdict.accepted.height + verdict.failing.height != block.frame.height:
+            message = f"{block.frame.height} rows were judged as {verdict.accepted.height} + {verdict.failing.height}"
             raise ArithmeticError(message)
-        self._untold.ends.append(self._file.first_row + self._records)
+        self._untold.ends.append(self._records + 2)
         self._untold.failing.append(verdict.failing)
-        self._untold.again.append(verdict.again)
-        self._untold.cells.append(self._judge.cells(block.frame, failing))
-        self._claims.append(self._judge.claims(block))
+        self._untold.cells.append(self._judge.cells(block.frame, verdict.failing["row"]))
         self._untold.rejects += block.rejects
         if self._untold.rows >= _TOLD_ROWS or len(self._untold.ends) >= _TOLD_BLOCKS:
             self._tell()
@@ -208,7 +194,7 @@ class Judging:
         if not untold.ends:
             return
         told = self._judge.validator.failures(untold.failing)
-        reasons = in_order([told, *untold.again, self._judge.reject_reasons(untold.rejects)])
+        reasons = in_order([told, self._judge.reject_reasons(untold.rejects)])
         cells = pl.concat([*untold.cells, self._judge.rejected(untold.rejects)]).sort("row")
         if reasons["row"].n_unique() != cells.height:
             message = f"{cells.height} rows failed and {reasons['row'].n_unique()} have reasons"
@@ -224,13 +210,12 @@ class _Untold:
 
     ends: list[int] = field(default_factory=list)
     failing: list[pl.DataFrame] = field(default_factory=list)
-    again: list[pl.DataFrame] = field(default_factory=list)
     cells: list[pl.DataFrame] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
-        return len(self.rejects) + sum(frame.height for frame in (*self.failing, *self.again))
+        return len(self.rejects) + sum(frame.height for frame in self.failing)
 
 
 def begin_judging(

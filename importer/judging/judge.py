@@ -1,33 +1,28 @@
 """The judge of a file's blocks, who decides the same whenever a block is read, and tells why rows fail."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 
-from importer.formats.code_pages import CodePage
-from importer.formats.columns import Format
+from importer.formats.columns import Format, normalised
 from importer.formats.header import Header
-from importer.formats.names import normalised
-from importer.judging.returning import CLAIMS, HIDDEN_LINE, Returning, is_returned
-from importer.judging.shifting import nothing_is_shifted
 from importer.judging.uniqueness import Late
-from importer.judging.validating import FAILURES, Validator, Verdict, failures_frame, in_order, shown
-from importer.reading.nobodies import expected_of
+from importer.judging.validating import FAILURES, Validator, Verdict, failures_frame, shown
 from importer.reading.user_file import BLOCK_BYTES, Block, Limits, Reject, UserFile, open_user_file
-from importer.words.reasons import ROW_SENTENCES, row_reason, said
-from importer.words.reasons import shown as shown_text
-from importer.words.translating import number_in, translated
+from importer.words.reasons import row_reason
+from importer.words.translating import translated
+
+HIDDEN_LINE = "(not shown, because the file has a password column)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A file to examine: bytes that nobody else can change, and the name its sender gave them.
 
-    Reasons are told in `language`. Where it is not UTF-8, it is in `code_page`. `block_bytes` are read at once; it
-    changes nothing but speed.
+    Reasons are told in `language`. `block_bytes` are read at once; it changes nothing but speed.
     """
 
     path: Path
@@ -35,7 +30,6 @@ class Source:
     format: Format
     limits: Limits
     language: str = "en"
-    code_page: CodePage = CodePage.AUTO
     block_bytes: int = BLOCK_BYTES
 
     def open(self) -> UserFile:
@@ -47,12 +41,9 @@ class Source:
         return open_user_file(
             self.path,
             name=self.name,
-            header_names=self.format.header_names,
+            known_names=self.format.known_names,
             limits=self.limits,
-            code_page=self.code_page,
             block_bytes=self.block_bytes,
-            expected=expected_of(self.format),
-            proves=nothing_is_shifted(self.format),
         )
 
 
@@ -64,34 +55,14 @@ class Judge:
         self.header = header
         self.validator = validator
         self._unsplit = _unsplit_line(header)
-        returned = is_returned(header.names)
-        self._returning = Returning(source.format, header, source.language) if returned else None
-
-    def blocks(self, file: UserFile) -> Iterator[Block]:
-        """Read a file block by block; lines of a report that were corrected are split into their cells."""
-        return file.blocks() if self._returning is None else map(self._returning.reread, file.blocks())
-
-    def claims(self, block: Block) -> pl.DataFrame:
-        """The rows that come back from a report with the claim of that one, as CLAIMS describes them."""
-        return pl.DataFrame(schema=CLAIMS) if self._returning is None else self._returning.claims(block.frame)
 
     def verdict(self, block: Block) -> Verdict:
         """Decide what becomes of the rows of a block that could be read."""
-        if self._returning is None:
-            return self._validated(block, block.frame)
-        unread = self._returning.unread(block.frame)
-        frame = _without(block.frame, unread)
-        verdict = self._validated(block, frame)
-        losers = self._returning.losers(frame, verdict.accepted)
-        return replace(verdict, accepted=_without(verdict.accepted, losers), again=in_order([unread, losers]))
-
-    def _validated(self, block: Block, frame: pl.DataFrame) -> Verdict:
         return self.validator.validate(
-            frame,
+            block.frame,
             with_controls=block.with_controls,
             may_need_trimming=block.may_need_trimming,
             may_clear=block.may_clear,
-            odd=block.odd,
         )
 
     def cells(self, frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
@@ -123,34 +94,18 @@ class Judge:
     def reject_reasons(self, rejects: Sequence[Reject]) -> pl.DataFrame:
         """A failures frame of records that could not be read."""
         # Most of those that are many are alike.
-        told = cache(lambda kind, facts: self._said(kind, dict(facts)))
-        found = [(reject.row, reject.kind, told(reject.kind, (*reject.facts.items(),))) for reject in rejects]
-        rows = [(row, -1, kind.partition(".")[0], None, message) for row, kind, message in found]
+        language = self.source.language
+        told = cache(lambda kind, facts: row_reason(kind, dict(facts), language))
+        found = [(reject.row, told(reject.kind, (*reject.facts.items(),))) for reject in rejects]
+        rows = [(row, -1, reason.code, None, reason.message) for row, reason in found]
         return pl.DataFrame(rows, schema=FAILURES, orient="row")
 
-    def _said(self, kind: str, facts: dict[str, object]) -> str:
-        """The sentence about a record that could not be read; of too large a cell it names the column."""
-        language, (position, length) = self.source.language, (facts.get("position"), facts.get("length"))
-        if not isinstance(position, int) or not isinstance(length, int):
-            return row_reason(kind, facts, language).message
-        column = next((name for name, at in self.header.positions.items() if at == position), None)
-        most = None if column is None else self.source.format.column(column).max_length
-        label = shown_text(self.header.names[position]) if column is None else self.header.label(column)
-        if most is None:
-            sentence, limit = ROW_SENTENCES["too_large.cell"], facts["limit"]
-        else:
-            sentence, limit = ROW_SENTENCES["too_long"], number_in(most, language)
-        return said(sentence, {"column": label, "length": number_in(length, language), "limit": limit}, language)
-
     def late_reasons(self, late: Late, values: pl.DataFrame) -> pl.DataFrame:
-        """Make a failures frame of the late failures whose row, and value where it is at fault, are given."""
+        """Make a failures frame of the late failures whose row and value are given."""
         failing = within(late.rows, values).join(values, on="row")
-        facts = {name: pl.col(name) for name in failing.columns if name != "row"}
-        if "value" in facts:
-            facts["value"] = shown(facts["value"])
+        facts = {"value": shown(pl.col("value")), "row": pl.col("first").cast(pl.String)}
         message = self.validator.sentence(late.kind, late.column, facts)
-        names = [column.name for column in self.source.format.columns]
-        position = -1 if late.column is None else names.index(late.column)
+        position = [column.name for column in self.source.format.columns].index(late.column)
         return failures_frame(failing, late.kind, late.column, position, message)
 
 
@@ -168,10 +123,6 @@ def between(frame: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
 def within(rows: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
     """The rows that lie between the first and the last row of a block; both are sorted by row."""
     return rows.clear() if block.is_empty() else between(rows, block["row"][0], block["row"][-1] + 1)
-
-
-def _without(frame: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
-    return frame.filter(~pl.col("row").is_in(failures["row"].implode())) if failures.height else frame
 
 
 def _without_nul(text: str) -> str:

@@ -1,7 +1,6 @@
 """A file that is judged: how many of its rows are accepted, which ones fail, and why."""
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,13 +9,11 @@ import polars as pl
 
 from importer.formats.header import Header
 from importer.judging.judge import Judge, Source, between, rows_of, within
-from importer.judging.repeating import REPEATS, remarks, repeats
 from importer.judging.spooling import Spool
 from importer.judging.uniqueness import Late
 from importer.judging.validating import in_order
 from importer.model import Counts, ReasonCount, Remark
 from importer.reading.dialect import Dialect
-from importer.reading.user_file import Block
 
 _LISTED_REASONS = 100
 _PART_ROWS = 8_000
@@ -32,13 +29,11 @@ class Told:
         expanded_size: bytes of its content, which is more where it is compressed.
         warnings: about the file as a whole.
         records: how many it has.
-        last_row: the last record's number.
         early: how many of them failed at once.
         blank: how many of them are blank.
         failed: the cells of those that failed at once, part by part.
         reasons: why they failed, likewise.
         ends: for each part the rows that its blocks end before.
-        claims: the rows that come back from a report, with the claim of that one.
         accepted: the rows that did not fail at once; None where they are to be read again.
         columns: what the accepted rows have.
         expected: about how many records there are, as it was guessed before.
@@ -50,13 +45,11 @@ class Told:
     expanded_size: int
     warnings: tuple[Remark, ...]
     records: int
-    last_row: int
     early: int
     blank: int
     failed: Spool
     reasons: Spool
     ends: list[list[int]]
-    claims: pl.DataFrame
     accepted: Spool | None
     columns: list[str]
     expected: int
@@ -75,7 +68,7 @@ class Judged:
         self.dialect = told.dialect
         self.size = told.size
         self.expanded_size = told.expanded_size
-        self.claims = told.claims
+        self.warnings = told.warnings
         self.columns = told.columns
         self.expected = told.expected
         self.spool = told.spool
@@ -83,25 +76,14 @@ class Judged:
         self._told = told
         self._late: list[Late] = []
         self._late_rows = pl.DataFrame(schema={"row": pl.Int64})
-        self._repeated = pl.DataFrame(schema=REPEATS)
-        self._noticed: tuple[Remark, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[Remark, ...]:
-        """Warnings about the file as a whole."""
-        return (*self._told.warnings, *self._noticed, *remarks(self._repeated))
-
-    def remark(self, noticed: Iterable[Remark]) -> None:
-        """Add warnings that are known only when all rows are judged."""
-        self._noticed += tuple(noticed)
 
     @property
     def counts(self) -> Counts:
         """The numbers of records, accepted, failed and blank; raises ArithmeticError where they do not add up."""
         told = self._told
         failed = told.early + self._late_rows.height
-        blank = told.blank + self._repeated.height
-        return Counts(records=told.records, accepted=told.records - failed - blank, failed=failed, blank=blank)
+        accepted = told.records - failed - told.blank
+        return Counts(records=told.records, accepted=accepted, failed=failed, blank=told.blank)
 
     @property
     def height(self) -> int:
@@ -110,18 +92,13 @@ class Judged:
 
     @property
     def last_row(self) -> int:
-        """The last record's number, as a spreadsheet shows it."""
-        return self._told.last_row
+        """The last record's number; the header's is 1."""
+        return self._told.records + 1
 
     @property
     def fallen(self) -> pl.Series:
-        """The numbers, sorted, of rows that were accepted and are not, because of the file or stored users."""
-        return self._fallen["row"]
-
-    @property
-    def _fallen(self) -> pl.DataFrame:
-        repeated = self._repeated.select("row")
-        return pl.concat([self._late_rows, repeated]).sort("row") if repeated.height else self._late_rows
+        """The numbers, sorted, of rows that were accepted and fail after all, because of the file or stored users."""
+        return self._late_rows["row"]
 
     def fail(self, late: Iterable[Late]) -> None:
         """Let rows fail that were accepted so far."""
@@ -129,27 +106,16 @@ class Judged:
             self._late.append(each)
             self._late_rows = pl.DataFrame({"row": np.union1d(self._late_rows["row"], each.rows["row"])})
 
-    def leave_out_repeats(self, pairs: pl.DataFrame) -> pl.Series:
-        """Count accepted rows as blank that are the same as an earlier one; returns their numbers.
-
-        Args:
-            pairs: the rows that share a user's key with an earlier one as `row`, the first of those as `first`.
-        """
-        self._repeated = repeats(pairs, self._blocks, [f"c{index}" for index in self.header.reported])
-        return self._repeated["row"]
-
-    def _blocks(self) -> Generator[Block]:
-        with self.source.open() as file:
-            yield from self._judge.blocks(file)
-
     def accepted(self) -> Iterator[pl.DataFrame]:
         """The accepted rows as `Verdict.accepted` has them, a block at a time."""
-        late, kept = self._fallen, self._told.accepted
+        late, kept = self._late_rows, self._told.accepted
         for frame in self._judged_again() if kept is None else kept.frames():
             yield frame.join(within(late, frame), on="row", how="anti") if late.height else frame
 
     def _judged_again(self) -> Iterator[pl.DataFrame]:
-        return (self._judge.verdict(block).accepted for block in self._blocks())
+        with self.source.open() as file:
+            for block in file.blocks():
+                yield self._judge.verdict(block).accepted
 
     def failed(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """Yield in parts the failed rows (row, line, cells, import_line) and their reasons, both sorted by row."""
@@ -157,8 +123,8 @@ class Judged:
         if not self._late:
             yield from pairs
             return
-        with closing(self._blocks()) as blocks:
-            first = 0
+        with self.source.open() as file:
+            blocks, first = file.blocks(), 0
             for (cells, reasons), ends in zip(pairs, self._told.ends, strict=True):
                 # The ends come first: the other way round zip would take a block more and drop it.
                 for end, block in zip(ends, blocks, strict=False):
@@ -168,19 +134,6 @@ class Judged:
             if next(blocks, None) is not None:
                 message = "the file has more blocks than it had"
                 raise ArithmeticError(message)
-
-    def failed_rows_of(self, keys: Collection[str]) -> Mapping[str, int]:
-        """The rows that failed so far by the keys of their users, as far as they are among those given: key → row."""
-        key = self.source.format.key
-        found: dict[str, int] = {}
-        if not keys or self.counts.failed == 0 or self.header.positions[key] not in self.header.reported:
-            return found
-        wanted = pl.Series([*keys], dtype=pl.String).implode()
-        for cells, _ in self.failed():
-            values = self._judge.validator.values(_without_nulls(cells, self.header.positions[key]), {key})
-            these = values.select(key, "row").filter(pl.col(key).is_in(wanted))
-            found = {**dict(reversed([*these.iter_rows()])), **found}
-        return found
 
     def reason_counts(self) -> tuple[ReasonCount, ...]:
         """Count how often each reason occurred, the most frequent first."""
@@ -206,8 +159,11 @@ class Judged:
         if late_rows.is_empty():
             return cells, reasons
         failing = rows_of(frame, late_rows["row"])
-        values = self._judge.validator.values(failing, {late.column for late in self._late if late.column})
-        told = [self._judge.late_reasons(late, _valued(values, late)) for late in self._late]
+        values = self._judge.validator.values(failing, {late.column for late in self._late})
+        told = [
+            self._judge.late_reasons(late, values.select("row", pl.col(late.column).alias("value")))
+            for late in self._late
+        ]
         return pl.concat([cells, self._judge.cells(failing, late_rows["row"])]).sort("row"), in_order([reasons, *told])
 
     def _counted_late(self, late: Late) -> pl.DataFrame:
@@ -218,15 +174,6 @@ class Judged:
 def _cuts(block: pl.DataFrame) -> list[int]:
     """The rows by which a block is cut in parts: whole blocks of late failures would take memory many times over."""
     return block["row"].gather_every(_PART_ROWS).to_list()[1:]
-
-
-def _without_nulls(cells: pl.DataFrame, index: int) -> pl.DataFrame:
-    return cells.with_columns(pl.col(f"c{index}").fill_null(""))
-
-
-def _valued(values: pl.DataFrame, late: Late) -> pl.DataFrame:
-    """The rows of a frame with the value that is at fault, where one is."""
-    return values.select("row", *([] if late.column is None else [pl.col(late.column).alias("value")]))
 
 
 def _counted(reasons: pl.DataFrame) -> pl.DataFrame:

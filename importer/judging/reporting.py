@@ -20,9 +20,8 @@ import polars as pl
 from importer.formats.columns import REPORT_COLUMNS
 from importer.judging.brevity import bytes_for_reasons, most_of_compressed, shares
 from importer.judging.judged import Judged
-from importer.judging.returning import import_id
 from importer.model import Remark, shown_name
-from importer.reading.guarding import guarded, guarded_text, guarded_words
+from importer.reading.guarding import guarded, guarded_text
 from importer.words.reasons import BRIEF_SENTENCES, CUT_SENTENCE, said, warning
 
 _WRITTEN_ROWS: Final = 1_000
@@ -45,12 +44,8 @@ class _Part(NamedTuple):
     brief: int
 
 
-def write_report(
-    judged: Judged, path: Path, check: Callable[[], None] = lambda: None, *, claim: str | None = None
-) -> tuple[Remark, ...]:
+def write_report(judged: Judged, path: Path, check: Callable[[], None] = lambda: None) -> tuple[Remark, ...]:
     """Write and fsync the report, replacing what an earlier attempt left; `check` is called on the way.
-
-    `claim` is the claim of the file, None where it is not imported; rows that come back name it.
 
     Returns:
         What the sender is to know of the report: that it is brief, that it was cut short, or nothing.
@@ -63,7 +58,7 @@ def write_report(
     with path.open("wb") as file:
         file.write(_header(judged, separator))
         report = _Report(file, separator, most)
-        for part in _parts(judged, claim):
+        for part in _parts(judged):
             report.add(part)
             check()
         if report.left_out:
@@ -130,17 +125,14 @@ def _remarks(report: _Report) -> Iterator[Remark]:
         yield warning("report_cut", rows=f"{report.rows:,}", more=f"{report.left_out:,}")
 
 
-def _parts(judged: Judged, claim: str | None) -> Iterator[_Part]:
+def _parts(judged: Judged) -> Iterator[_Part]:
     """Yield the parts of the report, some rows at a time."""
     name = guarded_text(shown_name(judged.source.name))
     left = bytes_for_reasons(judged.expanded_size)
     notes = {kind: said(sentence, {}, judged.source.language) for kind, sentence in BRIEF_SENTENCES.items()}
     for cells, reasons in judged.failed():
-        lost = pl.col("row").is_in(reasons.filter(code="duplicate_in_file")["row"].implode())
-        found = cells.join(_told(reasons), on="row", how="left", maintain_order="left").with_columns(
-            import_id(claim, judged.header, lost).alias("import_id")
-        )
-        number = pl.col("row").cast(pl.String).str.len_bytes() + pl.col("import_id").str.len_bytes() + _MARKS
+        found = cells.join(_told(reasons), on="row", how="left", maintain_order="left")
+        number = pl.col("row").cast(pl.String).str.len_bytes() + _MARKS
         full, brief = (_bytes("error") + number + len(name.encode()), _bytes("codes") + number)
         sizes = found.select(full.alias("full"), brief.alias("brief"))
         shared = shares(sizes["full"].to_numpy(), sizes["brief"].to_numpy(), left)
@@ -150,7 +142,7 @@ def _parts(judged: Judged, claim: str | None) -> Iterator[_Part]:
         levels = [
             found[: shared.full].with_columns(pl.lit(name).alias("file")),
             _noted(_brief(by_code, pl.col("codes")), notes, "codes"),
-            _noted(_brief(rest, pl.lit(_UNSAID)), notes, "nothing").with_columns(import_id=pl.lit(None, pl.String)),
+            _noted(_brief(rest, pl.lit(_UNSAID)), notes, "nothing"),
         ]
         yield _Part(_as_text(pl.concat(levels), judged), reasons, found.height - shared.full)
 
@@ -184,11 +176,10 @@ def _as_text(rows: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     """The rows as text: the columns of the report, and the rows' `number`."""
     return rows.with_columns(_none_if_empty(index) for index in judged.header.reported).select(
         *(guarded(pl.col(f"c{index}")) for index in judged.header.reported),
-        guarded_words(pl.col("error")),
+        guarded(pl.col("error")),
         pl.col("row").cast(pl.String),
         "file",
         guarded(pl.col("import_line")),
-        "import_id",
         pl.col("row").alias("number"),
     )
 
@@ -203,7 +194,7 @@ def _last_row(judged: Judged, report: _Report) -> list[str]:
     facts = {"more": f"{report.left_out:,}", "reasons": "; ".join(listed)}
     error = said(CUT_SENTENCE, facts, judged.source.language)
     cells = [""] * len(judged.header.reported)
-    return [*cells, guarded_text(error), "", guarded_text(shown_name(judged.source.name)), "", ""]
+    return [*cells, guarded_text(error), "", guarded_text(shown_name(judged.source.name)), ""]
 
 
 def _header(judged: Judged, separator: str) -> bytes:

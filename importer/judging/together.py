@@ -5,8 +5,6 @@ that; any other file is examined by itself, and so is one that repeats a unique 
 """
 
 import datetime as dt
-import functools
-import operator
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +16,10 @@ import polars as pl
 from importer.formats.columns import CLEAR, Format, unique_columns
 from importer.formats.header import Header, match_header
 from importer.judging.judge import Source
-from importer.judging.returning import is_returned
 from importer.judging.spooling import Spool
 from importer.judging.validating import Validator
 from importer.model import FileRefused, Remark
-from importer.reading.cell_ends import cell_ends
-from importer.reading.oddities import Odd, oddities
 from importer.reading.parsing import Shape, plain_frame
-from importer.reading.splits import Split
 from importer.reading.user_file import Plain
 
 PLAIN_BYTES = 64 << 10
@@ -41,13 +35,11 @@ class PlainFile:
 
     Attributes:
         header: the names of its columns, which are those of every file with which it was read.
-        columns: the format's columns among them, in the format's order.
         accepted: as `Verdict.accepted`; `row` is unique among the files that were read together.
         values: the values that its rows claim for their users alone, as (column of `users`, value).
     """
 
     header: tuple[str, ...]
-    columns: tuple[str, ...]
     warnings: tuple[Remark, ...]
     accepted: pl.DataFrame
     values: frozenset[tuple[str, str]]
@@ -122,29 +114,23 @@ def _plain(source: Source) -> Plain | None:
         return None
     try:
         with source.open() as file:
-            return None if is_returned(file.header) else file.plain()
+            return file.plain()
     except FileRefused:
         return None
-
-
-def _oddities(split: Split) -> Odd:
-    return oddities(split, cell_ends(split.lines.delimiters, split.consumed))
 
 
 def _judged(
     files: Sequence[Plain], shape: Shape, header: Header, format_: Format, today: dt.date
 ) -> Iterator[PlainFile | None]:
     frame, odd = plain_frame([file.split for file in files], shape)
-    may_hold = functools.reduce(operator.or_, (_oddities(file.split) for file in files))
     validator = Validator(format_, header, today=today)
-    verdict = validator.validate(frame, with_controls=pl.Series("row", [], pl.Int64), odd=may_hold)
-    noticed = [each.rows.to_numpy() for each in verdict.noticed]
+    verdict = validator.validate(frame, with_controls=pl.Series("row", [], pl.Int64))
     ends = [*accumulate(int(file.split.good.sum()) for file in files)]
-    bad = np.concatenate([odd.to_numpy(), verdict.failing["row"].to_numpy(), *noticed])
+    bad = np.concatenate([odd.to_numpy(), verdict.failing["row"].to_numpy()])
     not_plain = {*np.searchsorted(ends, bad, side="right").tolist()}
     compared = [name for name in unique_columns(format_).values() if name in verdict.accepted.columns]
     warnings = (*header.warnings, *validator.warnings)
-    rows, columns = verdict.accepted["row"].to_numpy(), tuple(header.positions)
+    rows = verdict.accepted["row"].to_numpy()
     for number, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
         start, stop = np.searchsorted(rows, [first, end])
         accepted = verdict.accepted.slice(start, stop - start)
@@ -153,10 +139,4 @@ def _judged(
         if number in not_plain or len(values) < len(given):
             yield None
         else:
-            yield PlainFile(
-                header=shape.names,
-                columns=columns,
-                warnings=warnings,
-                accepted=accepted,
-                values=values,
-            )
+            yield PlainFile(header=shape.names, warnings=warnings, accepted=accepted, values=values)

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -20,19 +21,19 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Late:
-    """The rows, at least one, that were accepted and fail after all, for a reason of one kind.
+    """The rows, at least one, that were accepted and fail after all because of one unique column.
 
     Attributes:
         kind: a key of reasons.ROW_SENTENCES.
-        column: the format's name of the column whose value is at fault; None where it is the row as a whole.
-        rows: row, sorted, and a column of text for each fact that the sentence names beside column and value.
-        example: the value of the first row in the column, as it would have been stored; empty where there is none.
+        column: the format's name of the column.
+        rows: row and, for `duplicate_in_file`, the row of the first use as `first`; sorted by row.
+        example: the value of the first row, as it would have been stored.
     """
 
-    kind: str
-    column: str | None
+    kind: Literal["duplicate_in_file", "duplicate_user"]
+    column: str
     rows: pl.DataFrame
-    example: str = ""
+    example: str
 
 
 class UniqueValues:
@@ -44,7 +45,6 @@ class UniqueValues:
 
     def __init__(self, format_: Format, header: Header) -> None:
         columns = unique_columns(format_).items()
-        self._key = format_.key
         self._compared = {name: compared for name, compared in columns if name in header.positions}
         self._hashes = {name: array("Q") for name in self._compared}
 
@@ -56,19 +56,12 @@ class UniqueValues:
                 values = accepted.select(pl.col(compared).filter(_holds_value(compared))).to_series()
             self._hashes[name].frombytes(values.hash().to_numpy().view(np.uint8).data)
 
-    def duplicates(
-        self,
-        accepted: Callable[[], Iterator[pl.DataFrame]],
-        spool: Spool,
-        left_out: Callable[[pl.DataFrame], pl.Series],
-    ) -> Iterator[Late]:
+    def duplicates(self, accepted: Callable[[], Iterator[pl.DataFrame]], spool: Spool) -> Iterator[Late]:
         """Find, for each column, the rows whose value an earlier row has.
 
         Args:
             accepted: the accepted rows again, in the order in which they were added.
             spool: an empty spool.
-            left_out: the rows that do not count as any; it is asked once, and given the rows that share the key with an
-                earlier one as `row`, with the first of those as `first`.
         """
         with ThreadPoolExecutor(thread_name_prefix="unique") as threads:
             found = dict(zip(self._compared, threads.map(self._repeated_hashes, self._compared), strict=True))
@@ -77,14 +70,14 @@ class UniqueValues:
             return
         for frame in accepted():
             spool.append(self._suspects(frame, repeated))
-        later = {name: self._all_later(spool, name, hashes) for name, hashes in repeated.items()}
-        without = left_out(later[self._key]).implode() if self._key in later else None
-        for name, found_rows in later.items():
-            rows = found_rows if without is None else found_rows.filter(~pl.col("row").is_in(without))
+        for name, hashes in repeated.items():
+            # A value's rows share its hash, so the hashes can be taken in parts, as many as memory has room for.
+            starts = range(0, hashes.size, _COMPARED_HASHES)
+            parts = [self._later(spool, name, hashes[start : start + _COMPARED_HASHES]) for start in starts]
+            rows = pl.concat([pl.DataFrame(schema={"row": pl.Int64, "first": pl.Int64}), *parts]).sort("row")
             if rows.height:
                 example = _value(spool, name, rows["row"][0])
-                told = rows.select("row", pl.col("first").cast(pl.String).alias("first"))
-                yield Late(kind="duplicate_in_file", column=name, rows=told, example=example)
+                yield Late(kind="duplicate_in_file", column=name, rows=rows, example=example)
 
     def _repeated_hashes(self, name: str) -> Hashes:
         hashes = np.frombuffer(self._hashes.pop(name), np.uint64)
@@ -96,13 +89,6 @@ class UniqueValues:
         values = accepted.select("row", *dict.fromkeys([*self._compared, *self._compared.values()]))
         flags = [_has_hash(values[self._compared[name]], hashes) for name, hashes in repeated.items()]
         return values.filter(pl.any_horizontal(flags))
-
-    def _all_later(self, spool: Spool, name: str, hashes: Hashes) -> pl.DataFrame:
-        """Row and first row of the values that an earlier row has, for all repeated hashes of a column."""
-        # A value's rows share its hash, so the hashes can be taken in parts, as many as memory has room for.
-        starts = range(0, hashes.size, _COMPARED_HASHES)
-        parts = [self._later(spool, name, hashes[start : start + _COMPARED_HASHES]) for start in starts]
-        return pl.concat([pl.DataFrame(schema={"row": pl.Int64, "first": pl.Int64}), *parts]).sort("row")
 
     def _later(self, spool: Spool, name: str, hashes: Hashes) -> pl.DataFrame:
         """Row and first row of the values with these hashes, where an earlier row has the value itself as well."""

@@ -8,31 +8,24 @@ out only for the rows that fail.
 import datetime as dt
 import string
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
 from importer.formats.columns import CLEAR, Column, Format, comparison_column
 from importer.formats.header import Header
-from importer.formats.kinds import KIND_SENTENCES, Better, kind_of
-from importer.formats.ways import Coded, NearCode
-from importer.judging.cleaning import Cleaner
-from importer.judging.expressions import attempts, is_broken, meant, replaced
-from importer.judging.invisible import CONTROL_NAMES
-from importer.judging.noticing import Notice
+from importer.formats.kinds import KIND_SENTENCES, Coded, kind_of
+from importer.judging.expressions import is_broken, mapped_value, replaced, stored_as_written
 from importer.judging.suggesting import Suggestions
 from importer.model import Remark
-from importer.reading.oddities import ANYTHING, Odd
-from importer.words.reasons import LINE_BREAK, ROW_SENTENCES, SHOWN_CHARACTERS, TAB, warning
-from importer.words.translating import number_in, translated
+from importer.words.reasons import ROW_SENTENCES, SHOWN_CHARACTERS, TRANSLATED_FACTS, warning
+from importer.words.translating import translated
 
 FAILURES = {"row": pl.Int64, "position": pl.Int64, "code": pl.String, "column": pl.String, "message": pl.String}
 """The schema of a failures frame, which has a line for each reason of each failed row."""
 
 _SENTENCES = {**ROW_SENTENCES, **KIND_SENTENCES}
 _CONTROL_CHARACTER = "control_character"
-_DAMAGED = "damaged"
-_CLEARS = r"(?i)\A<\s*clear\s*>\z"
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
 
 
@@ -45,7 +38,7 @@ class Rule:
         column: the format's name of the column.
         broken: true where a row breaks the rule, never null.
         facts: the values that the sentence names.
-        better: sentences that are said instead where it is known what was meant, as in `kinds.Check`.
+        suggestion: the key of the sentence that names what was likely meant; empty where there is none.
         harmless_bytes: the number of bytes up to which no value breaks the rule.
     """
 
@@ -53,7 +46,7 @@ class Rule:
     column: str
     broken: pl.Expr
     facts: Mapping[str, pl.Expr | str]
-    better: tuple[Better, ...] = ()
+    suggestion: str = ""
     harmless_bytes: int = -1
 
 
@@ -65,14 +58,10 @@ class Verdict:
         accepted: row, line and the format's columns that the file has, as text to store: null keeps the stored
             value, CLEAR empties it. Unique e-mails have their comparison key beside them.
         failing: the other rows, for `Validator.failures`: what their cells say and which rules they break.
-        noticed: what was taken otherwise than it is written, in accepted rows.
-        again: why rows fail that come back from a report as they were; a frame as FAILURES describes it.
     """
 
     accepted: pl.DataFrame
     failing: pl.DataFrame
-    noticed: Sequence[Notice] = ()
-    again: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FAILURES))
 
 
 class Validator:
@@ -95,7 +84,7 @@ class Validator:
         self._known_rules: dict[tuple[bool, bool], list[Rule]] = {}
         self._suggestions: dict[str, Suggestions] = {}
         self._ways = {column.name: kind_of(column.kind).mapped(format_.options(column)) for column in self._columns}
-        self._cleaner = Cleaner(format_, self._columns, language)
+        self._stored_as_written = {name: stored_as_written(way) for name, way in self._ways.items()}
 
     @property
     def warnings(self) -> Iterator[Remark]:
@@ -118,7 +107,6 @@ class Validator:
         with_controls: pl.Series | None = None,
         may_need_trimming: bool = True,
         may_clear: bool = True,
-        odd: Odd = ANYTHING,
     ) -> Verdict:
         """Judge a block of records.
 
@@ -127,29 +115,19 @@ class Validator:
             with_controls: the rows that may have a control character, sorted; None for all of them.
             may_need_trimming: False where it is known that no cell begins or ends with white space.
             may_clear: False where it is known that no cell is CLEAR.
-            odd: what nobody types and cells may hold all the same.
         """
         suspects = block["row"] if with_controls is None else with_controls
-        texts = self._texts(block, self._columns, may_need_trimming=may_need_trimming)
-        cleaned = self._cleaner.cleaned(texts, odd)
-        may_clear = may_clear or bool(odd & Odd.UNUSUAL)  # what nobody sees may have hidden it
-        cells = self._mapped(cleaned.texts, self._columns, may_clear=may_clear).with_columns(
-            problems.alias(_damage(name)) for name, problems in cleaned.damages.items()
-        )
+        cells = self._cells(block, self._columns, may_need_trimming=may_need_trimming, may_clear=may_clear)
         may_have_controls = not suspects.is_empty()
         if may_have_controls:
             cells = cells.with_columns(_control_flags(block, self._raw(self._columns), suspects))
-        rules = self._rules_to_ask(cells, cleaned.damages, may_clear=may_clear, may_have_controls=may_have_controls)
-        broken = cells.select(
-            _unless_damaged(rule, cleaned.damages).alias(_broken(number)) for number, rule in rules.items()
-        )
+        rules = self._rules_to_ask(cells, may_clear=may_clear, may_have_controls=may_have_controls)
+        broken = cells.select(rule.broken.alias(_broken(number)) for number, rule in rules.items())
         stored = cells.select(_stored(self._columns, may_clear=may_clear))
         fails = broken.select(pl.any_horizontal(pl.all())).to_series()
         if not fails.any():
-            return Verdict(accepted=stored, failing=pl.DataFrame(schema={"row": pl.Int64}), noticed=cleaned.noticed)
-        failing = cells.hstack(broken).filter(fails)
-        noticed = [each.without(failing["row"]) for each in cleaned.noticed]
-        return Verdict(accepted=stored.filter(~fails), failing=failing, noticed=noticed)
+            return Verdict(accepted=stored, failing=pl.DataFrame(schema={"row": pl.Int64}))
+        return Verdict(accepted=stored.filter(~fails), failing=cells.hstack(broken).filter(fails))
 
     def failures(self, failing: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Work out why rows fail.
@@ -177,8 +155,7 @@ class Validator:
             names: the format's names of the columns.
         """
         columns = [column for column in self._columns if column.name in names]
-        texts = self._texts(accepted, columns, may_need_trimming=True)
-        cells = self._mapped(self._cleaner.cleaned(texts, ANYTHING).texts, columns, may_clear=True)
+        cells = self._cells(accepted, columns, may_need_trimming=True, may_clear=True)
         return cells.select(_stored(columns, may_clear=True))
 
     def _rules(self, *, may_clear: bool, may_have_controls: bool) -> list[Rule]:
@@ -192,9 +169,7 @@ class Validator:
             ]
         return self._known_rules[known]
 
-    def _rules_to_ask(
-        self, cells: pl.DataFrame, damaged: Collection[str], *, may_clear: bool, may_have_controls: bool
-    ) -> dict[int, Rule]:
+    def _rules_to_ask(self, cells: pl.DataFrame, *, may_clear: bool, may_have_controls: bool) -> dict[int, Rule]:
         """The rules by number, but those that no row of the block can break, as where its values are short."""
         lengths = cells.select(
             pl.col(_mapped_name(column.name)).str.len_bytes().max().fill_null(0).alias(column.name)
@@ -205,16 +180,16 @@ class Validator:
         return {
             number: rule
             for number, rule in enumerate(rules)
-            if longest[rule.column] > rule.harmless_bytes
-            and (may_have_controls or rule.kind != _CONTROL_CHARACTER)
-            and (rule.column in damaged or rule.kind != _DAMAGED)
+            if longest[rule.column] > rule.harmless_bytes and (may_have_controls or rule.kind != _CONTROL_CHARACTER)
         }
 
     def _raw(self, columns: Sequence[Column]) -> dict[str, pl.Expr]:
         return {column.name: pl.col(f"c{self._header.positions[column.name]}") for column in columns}
 
-    def _texts(self, block: pl.DataFrame, columns: Sequence[Column], *, may_need_trimming: bool) -> pl.DataFrame:
-        """Row, line, and each column's trimmed text, null where it is empty."""
+    def _cells(
+        self, block: pl.DataFrame, columns: Sequence[Column], *, may_need_trimming: bool, may_clear: bool
+    ) -> pl.DataFrame:
+        """The cells of a block: row, line, and for each column its trimmed text and what it maps to."""
         raw = self._raw(columns)
         texts = block.select(
             "row",
@@ -222,22 +197,30 @@ class Validator:
             *((cell.str.strip_chars() if may_need_trimming else cell).alias(name) for name, cell in raw.items()),
         )
         # Each step is its own: one expression that names another twice works it out twice.
-        return texts.with_columns(_none_if_empty(pl.col(column.name)) for column in columns)
-
-    def _mapped(self, texts: pl.DataFrame, columns: Sequence[Column], *, may_clear: bool) -> pl.DataFrame:
-        """The texts, CLEAR however that is written, and beside each of them what it maps to."""
-        if may_clear:
-            texts = texts.with_columns(_clearing(column.name) for column in columns)
-        if not columns:
-            return texts
-        given = {column.name: _given(column, may_clear=may_clear) for column in columns}
-        ways = {name: attempts(self._ways[name], text, self._today) for name, text in given.items()}
-        mapped = texts.with_columns(next(way).alias(_mapped_name(name)) for name, way in ways.items())
-        is_left = mapped.select(_is_left(text, name).any().alias(name) for name, text in given.items()).row(
-            0, named=True
+        texts = texts.with_columns(_none_if_empty(pl.col(column.name)) for column in columns)
+        known = {column.name: values for column in columns if (values := self._stored_as_written[column.name])}
+        mapped = texts.with_columns(
+            (text if column.name in known else mapped_value(self._ways[column.name], text)).alias(
+                _mapped_name(column.name)
+            )
+            for column, text in ((column, _given(column, may_clear=may_clear)) for column in columns)
         )
-        others = [_mapped_further(mapped, name, given[name], ways[name]) for name in given if is_left[name]]
+        if not known:
+            return mapped
+        as_they_are = texts.select(pl.col(name).is_in(values) for name, values in known.items())
+        others = [
+            self._with_mapped(mapped, column, (~as_they_are[column.name]).arg_true(), may_clear=may_clear)
+            for column in columns
+            if column.name in known and not as_they_are[column.name].all()
+        ]
         return mapped.with_columns(others) if others else mapped
+
+    def _with_mapped(self, cells: pl.DataFrame, column: Column, at: pl.Series, *, may_clear: bool) -> pl.Series:
+        """Map a column's values of which just some need it: to see which is much faster than to map them all."""
+        texts = cells[column.name].gather(at).to_frame()
+        mapped = texts.select(mapped_value(self._ways[column.name], _given(column, may_clear=may_clear))).to_series()
+        # scatter writes into the series that it is called on.
+        return cells[_mapped_name(column.name)].clone().scatter(at, mapped)
 
     def _column_rules(self, column: Column, *, may_clear: bool, may_have_controls: bool) -> Iterator[Rule]:
         text, mapped = pl.col(column.name), pl.col(_mapped_name(column.name))
@@ -247,19 +230,13 @@ class Validator:
         def unless_control(broken: pl.Expr) -> pl.Expr:
             return broken & ~has_control if may_have_controls else broken
 
-        yield Rule(_CONTROL_CHARACTER, column.name, has_control, {"character": _control_named(text)})
-        problem = pl.col(_damage(column.name))
-        damaged = unless_control(problem.is_not_null())
-        yield Rule(_DAMAGED, column.name, damaged, {"value": shown(text), "problem": problem})
+        yield Rule(_CONTROL_CHARACTER, column.name, has_control, {})
         if self._format.is_needed(column):
             yield Rule("required", column.name, unless_control(given.is_null()), {})
         if column.max_length is not None:
             length = mapped.str.len_chars()
             too_long = unless_control((length > column.max_length).fill_null(value=False))
-            facts: dict[str, pl.Expr | str] = {
-                "length": _number(length, self._language),
-                "limit": number_in(column.max_length, self._language),
-            }
+            facts: dict[str, pl.Expr | str] = {"length": length.cast(pl.String), "limit": str(column.max_length)}
             yield Rule("too_long", column.name, too_long, facts, harmless_bytes=column.max_length)
         for check in kind_of(column.kind).checks(self._format.options(column)):
             wrong = is_broken(check.broken, given, mapped, self._today).fill_null(value=False)
@@ -267,61 +244,58 @@ class Validator:
                 check.sentence,
                 column.name,
                 unless_control(wrong),
-                {"value": shown(text), **check.facts_in(self._language)},
-                better=check.better,
+                {"value": shown(text), **check.facts},
+                suggestion=check.suggestion,
                 harmless_bytes=check.harmless_bytes,
             )
 
     def _failures(self, failing: pl.DataFrame, rule: Rule) -> pl.DataFrame:
         message = self.sentence(rule.kind, rule.column, rule.facts)
-        for better in reversed(rule.better):
-            found = self._meant(better, failing[rule.column])
-            said = self.sentence(better.sentence, rule.column, {**rule.facts, "suggestion": found})
-            message = pl.when(found.is_null()).then(message).otherwise(said)
+        if rule.suggestion:
+            suggested = self._suggested(failing[rule.column])
+            better = self.sentence(rule.suggestion, rule.column, {**rule.facts, "suggestion": suggested})
+            message = pl.coalesce(better, message)
         return failures_frame(failing, rule.kind, rule.column, self._positions[rule.column], message)
 
-    def sentence(self, kind: str, column: str | None, facts: Mapping[str, pl.Expr | str]) -> pl.Expr:
+    def sentence(self, kind: str, column: str, facts: Mapping[str, pl.Expr | str]) -> pl.Expr:
         """A sentence as an expression over the failing rows, null where a fact is null; `kind` is as in `Rule`."""
-        named = {} if column is None else {"column": self._header.label(column)}
-        values: dict[str, pl.Expr | str] = {"key": self._header.label(self._format.key), **named, **facts}
+        values: dict[str, pl.Expr | str] = {"column": self._header.label(column), **facts}
         pieces: list[pl.Expr] = []
         for literal, name, _, _ in string.Formatter().parse(translated(_SENTENCES[kind], self._language)):
             pieces.append(pl.lit(literal))
             if name is not None:
-                value = values[name]
-                pieces.append(pl.lit(value) if isinstance(value, str) else value)
+                pieces.append(self._fact(name, values[name]))
         return pl.concat_str(pieces)
 
-    def _meant(self, better: Better, values: pl.Series) -> pl.Expr:
-        """What was meant by the values of a column, null where that is not known."""
+    def _fact(self, name: str, value: pl.Expr | str) -> pl.Expr:
+        if not isinstance(value, str):
+            return value
+        return pl.lit(translated(value, self._language) if name in TRANSLATED_FACTS else value)
+
+    def _suggested(self, values: pl.Series) -> pl.Expr:
+        """The codes that were likely meant by the values of a column, null where none is near."""
         way = self._ways[values.name]
-        near: Mapping[str, str] = {}
-        if isinstance(better.meant, NearCode) and isinstance(way, Coded):
-            if values.name not in self._suggestions:
-                self._suggestions[values.name] = Suggestions([*way.codes], way.synonyms)
-            near = self._suggestions[values.name].nearest(values.unique(maintain_order=True).to_list())
-        return meant(better.meant, pl.col(values.name), near)
+        if values.name not in self._suggestions:
+            self._suggestions[values.name] = Suggestions(way.codes if isinstance(way, Coded) else ())
+        distinct = values.unique(maintain_order=True).to_list()
+        return replaced(pl.col(values.name), self._suggestions[values.name].nearest(distinct))
 
 
 def shown(text: pl.Expr) -> pl.Expr:
     """`reasons.shown` as an expression."""
-    line = text.str.replace_all(r"\r\n|[\r\n\v\f\x{85}\x{2028}\x{2029}]", LINE_BREAK).str.replace_all(
-        "\t", TAB, literal=True
-    )
+    line = text.str.replace_all(r"\s+", " ")
     cut = pl.concat_str(line.str.slice(0, SHOWN_CHARACTERS - 1), pl.lit("…"))
     return pl.when(line.str.len_chars() > SHOWN_CHARACTERS).then(cut).otherwise(line)
 
 
-def failures_frame(
-    failing: pl.DataFrame, kind: str, column: str | None, position: int, message: pl.Expr
-) -> pl.DataFrame:
+def failures_frame(failing: pl.DataFrame, kind: str, column: str, position: int, message: pl.Expr) -> pl.DataFrame:
     """Make a failures frame that gives each failing row the same kind of reason."""
     code = kind.partition(".")[0]
     return failing.select(
         "row",
         pl.lit(position, pl.Int64).alias("position"),
         pl.lit(code).alias("code"),
-        pl.lit(column, pl.String).alias("column"),
+        pl.lit(column).alias("column"),
         message.alias("message"),
     )
 
@@ -343,28 +317,6 @@ def _stored(columns: Sequence[Column], *, may_clear: bool) -> Iterator[pl.Expr]:
             yield value.str.to_lowercase().alias(comparison_column(column.name))
 
 
-def _is_left(given: pl.Expr, name: str) -> pl.Expr:
-    """Whether a cell says something of which nothing is stored so far."""
-    return given.is_not_null() & pl.col(_mapped_name(name)).is_null()
-
-
-def _mapped_further(cells: pl.DataFrame, name: str, given: pl.Expr, further: Iterator[pl.Expr]) -> pl.Series:
-    """Map the values for which an attempt has nothing: to see which is much faster than to map them all."""
-    for attempt in further:
-        at = cells.select(_is_left(given, name).arg_true()).to_series()
-        found = cells[name].gather(at).to_frame().select(attempt).to_series()
-        # scatter writes into the series that it is called on.
-        cells = cells.with_columns(cells[_mapped_name(name)].clone().scatter(at, found))
-    return cells[_mapped_name(name)]
-
-
-def _number(count: pl.Expr, language: str) -> pl.Expr:
-    """`translating.number_in` as an expression, for counts below a milliard."""
-    mark = number_in(1000, language)[1]
-    text = count.cast(pl.String).str.replace(r"([0-9])([0-9]{3})$", f"${{1}}{mark}${{2}}")
-    return text.str.replace(rf"([0-9])([0-9]{{3}}){mark}", f"${{1}}{mark}${{2}}{mark}")
-
-
 def _given(column: Column, *, may_clear: bool) -> pl.Expr:
     """The text to be judged: null where the cell is empty or clears the stored value."""
     text = pl.col(column.name)
@@ -373,23 +325,6 @@ def _given(column: Column, *, may_clear: bool) -> pl.Expr:
 
 def _broken(number: int) -> str:
     return f"broken|{number}"
-
-
-def _damage(name: str) -> str:
-    return f"{name}|damage"
-
-
-def _unless_damaged(rule: Rule, damaged: Collection[str]) -> pl.Expr:
-    """Whether a row breaks a rule: of a damaged cell nothing else is said, but that it has a control character."""
-    if rule.column not in damaged or rule.kind in {_DAMAGED, _CONTROL_CHARACTER}:
-        return rule.broken
-    return rule.broken & pl.col(_damage(rule.column)).is_null()
-
-
-def _control_named(text: pl.Expr) -> pl.Expr:
-    """The first control character of a text by its number; three are white space, and were trimmed off the ends."""
-    named = replaced(text.str.extract(f"({_CONTROL})"), CONTROL_NAMES)
-    return named.fill_null("U+000B, U+000C or U+0085 at an end")
 
 
 def _control(name: str) -> str:
@@ -408,12 +343,6 @@ def _control_flags(block: pl.DataFrame, raw: Mapping[str, pl.Expr], suspects: pl
     # scatter writes into the series that it is called on.
     flags = ((name, none.clone().scatter(at, found[name]) if found[name].any() else none) for name in raw)
     return [flag.alias(_control(name)) for name, flag in flags]
-
-
-def _clearing(name: str) -> pl.Expr:
-    """The text of a column, in which whatever means CLEAR is written so."""
-    text = pl.col(name)
-    return pl.when(text.str.contains(_CLEARS)).then(pl.lit(CLEAR)).otherwise(text).alias(name)
 
 
 def _none_if_empty(text: pl.Expr) -> pl.Expr:

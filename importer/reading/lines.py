@@ -11,13 +11,11 @@ import numpy as np
 
 from importer.reading.controls import places
 from importer.reading.utf8 import Bytes, Flags, Ints, runs
-from importer.reading.widths import Widths
 
 _LF: Final = 0x0A
 _CR: Final = 0x0D
 _QUOTE: Final = 0x22
 _CACHED_BYTES: Final = 1 << 17
-BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +48,7 @@ class Lines:
         ends: the offset behind its text, before its line end.
         nexts: the offset behind its line end.
         widths: one more than its separators outside quotes; meaningful for perfect and unquoted lines only.
-        perfect: a record of the right width by itself, every quote of which opens or closes a quoted cell, unless it
-            lies within quotes; surplus cells are nothing but separators.
-        marked: with a byte order mark at its beginning.
+        perfect: a record of the right width by itself, every quote of which opens or closes a quoted cell.
         quotes: how many quotes it has.
         long: so long that it, or a cell of it, may be longer than allowed.
         undecodable: with bytes that are not UTF-8.
@@ -65,7 +61,6 @@ class Lines:
     nexts: Ints
     widths: Ints
     perfect: Flags
-    marked: Flags
     quotes: Ints
     long: Flags
     undecodable: Flags
@@ -78,7 +73,7 @@ class Lines:
         return ~(self.long | self.undecodable | self.nul)
 
 
-def classify(data: bytes, *, separator: bytes, allowed: Widths, longest: int, invalid: Ints | None) -> Lines:
+def classify(data: bytes, *, separator: bytes, width: int, longest: int, invalid: Ints | None) -> Lines:
     """The lines of `data`, which begins at a line's start.
 
     A CR at the very end is not taken for a line end, because a LF may follow.
@@ -86,7 +81,7 @@ def classify(data: bytes, *, separator: bytes, allowed: Widths, longest: int, in
     Args:
         data: UTF-8, as far as it is text.
         separator: one ASCII byte.
-        allowed: the widths that records may have.
+        width: the number of cells that a record must have.
         longest: bytes of a line that need no closer look.
         invalid: the offsets at which `data` is not valid UTF-8, see `utf8.Runs`; None where they are not known yet.
     """
@@ -96,14 +91,12 @@ def classify(data: bytes, *, separator: bytes, allowed: Widths, longest: int, in
     starts = np.concatenate((np.zeros(1, np.int64), nexts[:-1]))[: nexts.size]
     ends = _text_ends(block, starts, nexts)
     widths, quotes, in_order = quoting(delimiters, delimiters.line_ends)
-    marked = _marked(block, starts) if BOM in data else np.zeros(starts.size, np.bool_)
     return Lines(
         starts=starts,
         ends=ends,
         nexts=nexts,
         widths=widths,
-        perfect=in_order & (ends > starts) & ~marked & fitting(delimiters, delimiters.line_ends, ends, widths, allowed),
-        marked=marked,
+        perfect=in_order & (widths == width) & (ends > starts),
         quotes=quotes,
         long=ends - starts > longest,
         undecodable=_lines_of(runs(block).invalid if invalid is None else invalid, nexts),
@@ -203,47 +196,6 @@ def quoting(delimiters: Delimiters, ends: Ints) -> tuple[Ints, Ints, Flags]:
     widths -= enclosed[up_to] - enclosed[before]
     in_order &= ~_lines_of(_misplaced(delimiters, delimiters.at[quotes], closes), delimiters.at[ends] + 1)
     return widths, counts, in_order
-
-
-def fitting(delimiters: Delimiters, line_ends: Ints, ends: Ints, widths: Ints, allowed: Widths) -> Flags:
-    """Which stretches of text, whose quotes are in order, surely have a width that is allowed.
-
-    Args:
-        delimiters: what splits the text.
-        line_ends: those of them that end a stretch.
-        ends: the offsets at which the text of the stretches ends.
-        widths: cells that they have.
-        allowed: the widths that records may have.
-    """
-    fits: Flags
-    if not allowed.is_wider:
-        fits = widths == allowed.names
-        wide = np.flatnonzero(widths > allowed.names)
-    else:
-        fits = (widths == allowed.names) & _is_filled(delimiters, ends)
-        wide = np.flatnonzero(widths >= allowed.usual)
-    if wide.size:
-        surplus = widths[wide] - allowed.names
-        begins = ends[wide] - surplus
-        quotes = delimiters.at[delimiters.quotes]
-        is_nothing = delimiters.at[np.maximum(line_ends[wide] - surplus, 0)] == begins
-        is_nothing &= np.searchsorted(quotes, begins) == np.searchsorted(quotes, ends[wide])
-        fits[wide] = is_nothing if allowed.takes_surplus else is_nothing & (widths[wide] <= allowed.declared)
-    return fits
-
-
-def _is_filled(delimiters: Delimiters, ends: Ints) -> Flags:
-    """Which texts surely end with a cell that says something."""
-    last = delimiters.block[np.maximum(ends - 1, 0)]
-    found: Flags = (last > ord(" ")) & (last < 0x7F) & (last != _QUOTE) & (last != delimiters.separator)
-    return found
-
-
-def _marked(block: Bytes, starts: Ints) -> Flags:
-    """Which lines begin with a byte order mark; a line end is behind each of them."""
-    marks = [block[np.minimum(starts + place, block.size - 1)] == byte for place, byte in enumerate(BOM)]
-    found: Flags = np.logical_and.reduce(marks)
-    return found
 
 
 def _misplaced(delimiters: Delimiters, at: Ints, closes: Flags) -> Ints:

@@ -7,9 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from importer.reading.cell_ends import CellEnds
 from importer.reading.grammar import WHITE_SPACE, Grammar, value
-from importer.reading.splits import Split
+from importer.reading.records import Split
 from importer.reading.utf8 import Bytes, Flags, Ints
 
 _LF: Final = 0x0A
@@ -30,31 +29,34 @@ _LEADS_OF_TWO: Final = _table({encoded[0] for encoded in _ENCODED if len(encoded
 _LEADS_OF_THREE: Final = _table({encoded[0] for encoded in _ENCODED if len(encoded) == 3})
 
 
-def may_need_trimming(split: Split, grammar: Grammar, ends: CellEnds) -> bool:
+def may_need_trimming(split: Split, grammar: Grammar) -> bool:
     """False is certain: no cell of a good record begins or ends with white space (Unicode White_Space)."""
-    if not ends.at.size:
+    delimiters = split.lines.delimiters
+    at = delimiters.at[: int(np.searchsorted(delimiters.at, split.consumed))]
+    if not at.size:
         return False
-    block = split.lines.delimiters.block
     return (
-        bool(_FIRST[block[0]])
-        or _begins_a_cell(split, _before_white_space(ends))
-        or _ends_a_cell(split, _behind_white_space(split, ends))
-        or _has_break_at_quote(split, block)
+        bool(_FIRST[delimiters.block[0]])
+        or _begins_a_cell(split, _before_white_space(delimiters.block[: split.consumed], at))
+        or _ends_a_cell(split, _behind_white_space(split, at))
+        or _has_break_at_quote(split, delimiters.block)
         or any(_has_outer_white_space(cell) for odd in split.odd for cell in grammar.cells(odd.text))
     )
 
 
-def _before_white_space(ends: CellEnds) -> Ints:
+def _before_white_space(block: Bytes, at: Ints) -> Ints:
     """The offsets of the delimiters behind which white space begins."""
-    found: Ints = ends.at[_among(_FIRST, ends.firsts)]
+    inner = at[:-1] if at[-1] + 1 == block.size else at
+    found: Ints = inner[_among(_FIRST, block[1:].take(inner))]
     return found
 
 
-def _behind_white_space(split: Split, ends_of_cells: CellEnds) -> Ints:
+def _behind_white_space(split: Split, at: Ints) -> Ints:
     """The offsets of the delimiters before which white space ends; a CRLF is one delimiter."""
     block, decided = split.lines.delimiters.block, slice(split.stop)
     starts, ends, nexts = split.lines.starts[decided], split.lines.ends[decided], split.lines.nexts[decided]
-    delimiters = ends_of_cells.at[_among(_LAST, ends_of_cells.lasts)]
+    inner = at[1:] if at[0] == 0 else at
+    delimiters = inner[_among(_LAST, block.take(inner - 1))]
     pairs = np.flatnonzero((nexts - ends == len(b"\r\n")) & (ends > starts))
     pairs = pairs[_among(_LAST, block.take(ends[pairs] - 1))]
     ends = np.concatenate((delimiters, ends[pairs]))

@@ -4,40 +4,36 @@ The parser (polars) sees nothing but records that were proven to be well-formed 
 must find exactly as many.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from importer.formats.code_pages import CodePage
-from importer.formats.columns import holds_passwords
-from importer.formats.names import normalised
-from importer.model import Remark
-from importer.reading.cell_ends import cell_ends
+from importer.formats.columns import CLEAR, normalised
 from importer.reading.dialect import Encoding
-from importer.reading.evidence import shown_words
-from importer.reading.grammar import WHITE_SPACE, value
+from importer.reading.grammar import WHITE_SPACE
 from importer.reading.guarding import GUARD, is_report, unguarded
-from importer.reading.lines import BOM
-from importer.reading.oddities import ANYTHING, Odd, oddities
 from importer.reading.outer_white_space import may_need_trimming
-from importer.reading.splits import Problem, Rules, Split
+from importer.reading.records import Problem, Rules, Split
 from importer.reading.tallying import BalanceError
-from importer.reading.transcoding import raw_text, shown_text
+from importer.reading.transcoding import shown_text
 from importer.reading.utf8 import Ints
-from importer.words.reasons import shown, shown_size, warning
+from importer.words.reasons import shown_size
 
 SHOWN_BYTES: Final = 65_536
 """How much of a rejected record's text is kept."""
 
-_ENCODING_NAMES: Final[Mapping[Encoding, str]] = {"utf-8": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
-_MOST_LISTED: Final = 5
-_EMPTY: Final = "“”"
-_MAY_CLEAR: Final = re.compile(rb"(?i)<[^<>]{0,20}clear[^<>]{0,20}>")
-NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file", "import_id")))
+_ENCODING_NAMES: Final[Mapping[Encoding, str]] = {
+    "utf-8": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "windows-1252": "Windows-1252",
+}
+_BOM: Final = b"\xef\xbb\xbf"
+_CLEAR: Final = CLEAR.encode()
+NOT_JUDGED: Final = frozenset(map(normalised, ("import_error", "import_row", "import_file")))
 """What our own report adds does not make a row one that says something."""
 
 
@@ -51,7 +47,6 @@ class Reject:
         kind: a key of `reasons.ROW_SENTENCES`.
         facts: what that sentence names.
         text: its text with bytes that are not text as `\xNN`, without the last line end, cut at SHOWN_BYTES.
-        cells: its cells, of whatever number; None where these cannot be told.
     """
 
     row: int
@@ -59,24 +54,6 @@ class Reject:
     kind: str
     facts: Mapping[str, object]
     text: str
-    cells: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
-    """Something in a block that was taken otherwise than it is written.
-
-    Attributes:
-        kind: a key of `reasons.WARNING_SENTENCES`.
-        count: of the rows.
-        row: the first of them.
-        example: its text, where the sentence shows it.
-    """
-
-    kind: str
-    count: int
-    row: int
-    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,22 +63,18 @@ class Block:
     Attributes:
         frame: the good ones in file order: `row` and `line` (Int64), then `c0`, `c1` … (String, never null).
         rejects: those that could not be read, in file order.
-        blank: how many were blank, or nobody.
-        noted: what the sender is to know of some of them.
+        blank: how many were blank.
         with_controls: the rows of records that have a control character, other than tab and line breaks; sorted.
         may_need_trimming: whether a cell of a good record may begin or end with white space; False is certain.
         may_clear: whether a cell may be CLEAR; False is certain.
-        odd: what nobody types and cells of good records may hold all the same.
     """
 
     frame: pl.DataFrame
     rejects: tuple[Reject, ...]
     blank: int
-    noted: tuple[Noted, ...]
     with_controls: pl.Series
     may_need_trimming: bool
     may_clear: bool
-    odd: Odd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,30 +84,23 @@ class Shape:
     Attributes:
         rules: how they are split.
         header: the trimmed cells of the header, trailing empty ones included.
-        encoding: what the file is written in.
-        program: what has probably written it, where its encoding is unknown.
+        encoding: as messages name it.
     """
 
     rules: Rules
     header: tuple[str, ...]
     encoding: Encoding
-    program: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The header without trailing empty cells; cells beyond these must be empty."""
-        return named(self.header)
+        named = [index for index, name in enumerate(self.header) if name]
+        return self.header[: named[-1] + 1 if named else 0]
 
     @property
     def columns(self) -> list[str]:
-        """The internal names of the cells; a header's own names never meet the parser."""
-        return [f"c{index}" for index in range(self.rules.widths.names)]
-
-
-def named(header: tuple[str, ...]) -> tuple[str, ...]:
-    """The trimmed cells of a header up to the last one that has a name."""
-    names = [index for index, name in enumerate(header) if name]
-    return header[: names[-1] + 1 if names else 0]
+        """The internal names of all cells; a header's own names never meet the parser."""
+        return [f"c{index}" for index in range(self.rules.width)]
 
 
 def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
@@ -145,48 +111,25 @@ def parse(split: Split, shape: Shape, *, row: int, line: int) -> Block:
     """
     rows = row - 1 + np.cumsum(split.begins, dtype=np.int64)
     firsts = np.flatnonzero(split.good)
-    frame = numbered_frame(split.good_text(), shape, rows[firsts], firsts + line, is_ragged=split.is_ragged)
+    frame = numbered_frame(split.good_text(), shape, rows[firsts], firsts + line)
+    surplus = with_surplus(frame, shape)
+    frame = without(frame, surplus)
     blank = blank_rows(frame, shape)
     frame = without(frame, blank)
-    ends = cell_ends(split.lines.delimiters, split.consumed)
-    needs_trimming = _may_hold_guards(split.data, shape) or may_need_trimming(split, shape.rules.grammar, ends)
-    repeated = repeated_headers(frame, shape, may_need_trimming=needs_trimming)
+    needs_trimming = _may_hold_guards(split.data, shape) or may_need_trimming(split, shape.rules.grammar)
+    repeated = _repeating_header(frame, shape, may_need_trimming=needs_trimming)
+    rejects = [_reject(split, shape, problem, rows, line) for problem in split.problems]
+    rejects += _late_rejects(split, shape, surplus, repeated, line)
+    if surplus.height or repeated.height:
+        rejects.sort(key=lambda reject: reject.row)
     return Block(
         frame=without(frame, repeated).select("row", "line", *shape.columns[: len(shape.names)]),
-        rejects=tuple(_reject(split, shape, problem, rows, line) for problem in split.problems),
-        blank=split.blank + blank.height + repeated.height,
-        noted=tuple(_noted(split, shape, rows, blank["row"], repeated["row"])),
+        rejects=tuple(rejects),
+        blank=split.blank + blank.height,
         with_controls=_with_controls(split, rows),
         may_need_trimming=needs_trimming,
-        may_clear=b"<" in split.data and _MAY_CLEAR.search(split.data) is not None,  # one byte is found much faster
-        odd=ANYTHING if needs_trimming else oddities(split, ends),
+        may_clear=_CLEAR[:1] in split.data and _CLEAR in split.data,  # the search for one byte is much faster
     )
-
-
-def _noted(split: Split, shape: Shape, rows: Ints, blank: pl.Series, repeated: pl.Series) -> Iterator[Noted]:
-    """What there is to say of a block's rows."""
-    widths = shape.rules.widths
-    found = {"inner_marks": rows[split.marks].tolist()}
-    if not widths.is_wider and (split.is_ragged or split.odd):
-        wide = rows[split.good][split.widths() > widths.declared]
-        found["surplus_cells"] = np.setdiff1d(wide, [*blank, *repeated]).tolist()
-    headers = [int(rows[passed.line]) for passed in split.passed if passed.kind == "header"]
-    found["repeated_header"] = sorted([*headers, *repeated.to_list()])
-    for kind, numbers in found.items():
-        if numbers:
-            yield Noted(kind=kind, count=len(numbers), row=numbers[0])
-    nobodies = [passed.line for passed in split.passed if passed.kind != "header"]
-    if nobodies:
-        text = _shown(split, shape, nobodies[0], nobodies[0]).rstrip(shape.rules.grammar.separator.decode())
-        text = "…" if holds_passwords(shape.names) else text
-        yield Noted(kind="nobody", count=len(nobodies), row=int(rows[nobodies[0]]), example=shown(text))
-
-
-def remark_of(noted: Sequence[Noted]) -> Remark:
-    """The remark on what was noted, of one kind, in the blocks of a file."""
-    first = noted[0]
-    facts = {} if first.example is None else {"examples": f"“{first.example}”"}
-    return warning(first.kind, count=sum(some.count for some in noted), row=first.row, **facts)
 
 
 def plain_frame(splits: Sequence[Split], shape: Shape) -> tuple[pl.DataFrame, pl.Series]:
@@ -201,12 +144,10 @@ def plain_frame(splits: Sequence[Split], shape: Shape) -> tuple[pl.DataFrame, pl
     """
     records = [int(split.good.sum()) for split in splits]
     rows = np.arange(sum(records))
-    text = b"".join(split.good_text() for split in splits)
-    is_ragged = any(split.is_ragged for split in splits)
-    frame = numbered_frame(text, shape, rows, np.zeros_like(rows), is_ragged=is_ragged)
-    repeated = repeated_headers(frame, shape, may_need_trimming=True)
-    odd = [blank_rows(frame, shape)["row"], repeated["row"]]
-    return frame.select("row", "line", *shape.columns[: len(shape.names)]), pl.concat(odd)
+    frame = numbered_frame(b"".join(split.good_text() for split in splits), shape, rows, np.zeros_like(rows))
+    repeated = _repeating_header(frame, shape, may_need_trimming=True)
+    odd = [with_surplus(frame, shape), blank_rows(frame, shape), repeated]
+    return frame.select("row", "line", *shape.columns[: len(shape.names)]), pl.concat([some["row"] for some in odd])
 
 
 def _with_controls(split: Split, rows: Ints) -> pl.Series:
@@ -215,17 +156,9 @@ def _with_controls(split: Split, rows: Ints) -> pl.Series:
     return pl.Series("row", np.unique(rows[lines]), pl.Int64)
 
 
-def numbered_frame(text: bytes, shape: Shape, rows: Ints, lines: Ints, *, is_ragged: bool) -> pl.DataFrame:
-    """The cells of proven records, numbered; those of a report of ours without their guards.
-
-    Args:
-        text: the records.
-        shape: their columns.
-        rows: their numbers.
-        lines: the lines on which they begin.
-        is_ragged: whether records may end earlier, where cells are empty, or later, where there are only separators.
-    """
-    frame = _cells(text, shape, is_ragged=is_ragged)
+def numbered_frame(text: bytes, shape: Shape, rows: Ints, lines: Ints) -> pl.DataFrame:
+    """All cells of proven records, numbered; those of a report of ours without their guards."""
+    frame = _cells(text, shape)
     if _may_hold_guards(text, shape):
         frame = frame.with_columns(unguarded(pl.col(column)) for column in shape.columns)
     if frame.height != rows.size:
@@ -239,12 +172,12 @@ def _may_hold_guards(text: bytes, shape: Shape) -> bool:
     return is_report(shape.names) and GUARD.encode() in text
 
 
-def _cells(text: bytes, shape: Shape, *, is_ragged: bool) -> pl.DataFrame:
+def _cells(text: bytes, shape: Shape) -> pl.DataFrame:
     schema = dict.fromkeys(shape.columns, pl.String())
     if not text:
         return pl.DataFrame(schema=schema)
     # The parser would take a byte order mark off the first cell; an empty record before it takes that risk.
-    guard = shape.rules.grammar.separator * (shape.rules.widths.names - 1) + b'""\n' if text.startswith(BOM) else b""
+    guard = shape.rules.grammar.separator * (shape.rules.width - 1) + b'""\n' if text.startswith(_BOM) else b""
     frame = pl.read_csv(
         guard + text,
         has_header=False,
@@ -252,8 +185,8 @@ def _cells(text: bytes, shape: Shape, *, is_ragged: bool) -> pl.DataFrame:
         separator=shape.rules.grammar.separator.decode(),
         quote_char='"',
         empty_string_is_null=False,
-        extra_columns="ignore" if is_ragged else "raise",
-        missing_columns="insert" if is_ragged else "raise",
+        extra_columns="raise",
+        missing_columns="raise",
     )
     return frame[1:] if guard else frame
 
@@ -272,110 +205,74 @@ def _may_begin_with_white_space(column: str) -> pl.Expr:
     return (pl.col(column) < "!") | (pl.col(column) > "~")
 
 
+def with_surplus(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """The rows that say something where the header has no name."""
+    beyond = shape.columns[len(shape.names) :]
+    return frame.filter(~pl.all_horizontal(_is_empty(beyond))) if beyond else frame.clear()
+
+
 def blank_rows(frame: pl.DataFrame, shape: Shape) -> pl.DataFrame:
     """The rows that say nothing; column by column, because the first one leaves next to none of them."""
-    for column, name in zip(shape.columns, shape.names or ("",), strict=False):
+    for column, name in zip(shape.columns, shape.names, strict=False):
         if frame.height and normalised(name) not in NOT_JUDGED:
             frame = frame.filter(_may_begin_with_white_space(column)).filter(*_is_empty([column]))
     return frame
 
 
-def repeated_headers(frame: pl.DataFrame, shape: Shape, *, may_need_trimming: bool) -> pl.DataFrame:
-    """The rows that are the header again, as it is or in other words: few have its longest name, or any in the key."""
-    names, nobodies = shape.names, shape.rules.nobodies
+def _repeating_header(frame: pl.DataFrame, shape: Shape, *, may_need_trimming: bool) -> pl.DataFrame:
+    """The rows that are the header again; its longest name leaves next to none."""
+    names = dict(zip(shape.columns, shape.names, strict=False))
     if not names:
         return frame.clear()
-    longest = max(range(len(names)), key=lambda index: len(names[index]))
-    is_candidate = _trimmed(longest, may_need_trimming) == names[longest]
-    if nobodies.key is not None:
-        is_candidate |= _trimmed(nobodies.key, may_need_trimming).is_in([*nobodies.expected.spellings])
-    candidates = frame.filter(is_candidate)
+    longest = max(names, key=lambda column: len(names[column]))
+    cell = pl.col(longest)
+    candidates = frame.filter((cell.str.strip_chars() if may_need_trimming else cell) == names[longest])
     if candidates.is_empty():
         return candidates
     is_header = [
-        nobodies.repeats_header([cell.strip(WHITE_SPACE) for cell in cells])
-        for cells in candidates.select(shape.columns).iter_rows()
+        all(cell.strip(WHITE_SPACE) == name for cell, name in zip(cells, names.values(), strict=False))
+        for cells in candidates.select([*names]).iter_rows()
     ]
     return candidates.filter(pl.Series(is_header, dtype=pl.Boolean))
 
 
-def _trimmed(index: int, may_need_trimming: bool) -> pl.Expr:  # noqa: FBT001
-    cell = pl.col(f"c{index}")
-    return cell.str.strip_chars() if may_need_trimming else cell
+def _late_rejects(split: Split, shape: Shape, surplus: pl.DataFrame, repeated: pl.DataFrame, line: int) -> list[Reject]:
+    """Rejects for records that only their cells give away."""
+    if not surplus.height and not repeated.height:
+        return []
+    firsts, lasts = np.flatnonzero(split.good), split.last_lines()
+
+    def reject(kind: str, row: int, at: int, facts: Mapping[str, object]) -> Reject:
+        first = at - line
+        text = _shown(split, shape, first, int(lasts[np.searchsorted(firsts, first)]))
+        return Reject(row=row, line=at, kind=kind, facts=facts, text=text)
+
+    rejects = [reject("repeated_header", row, at, {}) for row, at in repeated.select("row", "line").iter_rows()]
+    for row, at, *cells in surplus.iter_rows():
+        used = max(number for number, cell in enumerate(cells, start=1) if cell.strip(WHITE_SPACE))
+        rejects.append(reject("too_many_cells", row, at, {"cells": used, "expected": len(shape.names)}))
+    return rejects
 
 
 def _reject(split: Split, shape: Shape, problem: Problem, rows: Ints, line: int) -> Reject:
-    cells = _cells_of(split, shape, problem)
     return Reject(
         row=int(rows[problem.first]),
         line=line + problem.first,
-        kind=_kind(problem, shape),
-        facts=_facts(split, problem, shape, cells or ()),
+        kind=problem.kind,
+        facts=_facts(problem, shape),
         text=_shown(split, shape, problem.first, problem.last),
-        cells=cells,
     )
 
 
-def _cells_of(split: Split, shape: Shape, problem: Problem) -> tuple[str, ...] | None:
-    """The cells of a rejected record, where these can be told and there is room for them."""
-    text = split.text(problem.first, problem.last)
-    if not problem.cells or len(text) > SHOWN_BYTES:
-        return None
-    return tuple(shown_text(value(cell), shape.encoding) for cell in shape.rules.grammar.cells(text.removeprefix(BOM)))
-
-
-def _kind(problem: Problem, shape: Shape) -> str:
-    if problem.kind == "bad_encoding" and shape.program:
-        return "bad_encoding.unknown"
-    if problem.kind == "too_few_cells" and problem.cells >= shape.rules.widths.names:
-        return "too_few_cells.others"
-    return problem.kind
-
-
-def _facts(split: Split, problem: Problem, shape: Shape, cells: Sequence[str]) -> Mapping[str, object]:
+def _facts(problem: Problem, shape: Shape) -> Mapping[str, object]:
     match problem.kind:
         case "too_few_cells" | "too_many_cells":
-            return _facts_of_width(problem, shape, cells)
+            return {"cells": problem.cells, "expected": shape.rules.width}
         case "bad_encoding":
-            return _facts_of_encoding(split.text(problem.first, problem.last), shape)
-        case "too_large" if problem.cells:
-            return _largest(split.text(problem.first, problem.last), shape)
+            return {"encoding": _ENCODING_NAMES[shape.encoding]}
         case "too_large":
-            return {"limit": shown_size(shape.rules.longest_record)}
+            return {"limit": shown_size(shape.rules.longest_cell if problem.cells else shape.rules.longest_record)}
     return {}
-
-
-def _facts_of_width(problem: Problem, shape: Shape, cells: Sequence[str]) -> Mapping[str, object]:
-    names, widths = shape.names, shape.rules.widths
-    if problem.kind == "too_many_cells":
-        filled = [number for number, cell in enumerate(cells, start=1) if cell.strip(WHITE_SPACE)]
-        beyond = listed([cell for cell in cells[len(names) :] if cell.strip(WHITE_SPACE)])
-        used = filled[-1] if beyond and filled else problem.cells
-        return {"cells": used, "expected": len(names), "beyond": beyond or _EMPTY}
-    if problem.cells >= widths.names:
-        return {"cells": problem.cells, "expected": widths.usual}
-    return {"cells": problem.cells, "expected": widths.names, "missing": listed(names[problem.cells :])}
-
-
-def _largest(record: bytes, shape: Shape) -> Mapping[str, object]:
-    """The facts of a record with too large a cell: which one it is, by its position, and how many characters it has."""
-    cells = [*map(value, shape.rules.grammar.cells(record))]
-    position = max(range(len(cells)), key=lambda at: len(cells[at]))
-    length = len(shown_text(cells[position], shape.encoding).strip(WHITE_SPACE))
-    return {"limit": shown_size(shape.rules.longest_cell), "position": position, "length": length}
-
-
-def _facts_of_encoding(text: bytes, shape: Shape) -> Mapping[str, object]:
-    if shape.program:
-        return {"words": shown_words(raw_text(text)), "program": shape.program}
-    name = shape.encoding.shown if isinstance(shape.encoding, CodePage) else _ENCODING_NAMES[shape.encoding]
-    return {"encoding": name}
-
-
-def listed(texts: Sequence[str]) -> str:
-    """The texts as a sentence lists them: the first few, each between quotation marks."""
-    first = ", ".join(f"“{shown(text)}”" for text in texts[:_MOST_LISTED])
-    return first if len(texts) <= _MOST_LISTED else f"{first}, …"
 
 
 def _shown(split: Split, shape: Shape, first: int, last: int) -> str:

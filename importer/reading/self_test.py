@@ -7,14 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from importer.formats.columns import HeaderNames
+from importer.reading.dialect import read_header
 from importer.reading.grammar import Grammar
-from importer.reading.heading import read_header
-from importer.reading.nobodies import Nobodies
 from importer.reading.parsing import Shape, parse
-from importer.reading.records import split
-from importer.reading.splits import Rules
-from importer.reading.widths import widths_of
+from importer.reading.records import Rules, split
 
 _BYTES: Final = 1000
 _FILE: Final = '''\
@@ -38,12 +34,12 @@ _RECORDS: Final = [
     (2, 3, "1", "Zoé", 'a, "b"\r\n\r\n'),
     (3, 6, "2", "B\nC", '"d"'),
     (6, 10, "5", 'two\nthree, " four', ""),
-    (8, 14, "6", "seven", "8"),
     (12, 18, "14", "", 'end"'),
 ]
 _REJECTS: Final = [
     (4, 8, "bad_quotes"),
     (5, 9, "bad_quotes"),
+    (8, 14, "bad_quotes"),
     (9, 15, "too_few_cells"),
     (10, 16, "bad_quotes"),
     (11, 17, "too_few_cells"),
@@ -66,15 +62,9 @@ def misreadings() -> Iterator[str]:
 
 
 def _read() -> tuple[list[tuple[object, ...]], list[tuple[int, int, str]]]:
-    header = read_header(
-        _FILE, header_names=HeaderNames(columns=frozenset()), longest_record=_BYTES, longest_cell=_BYTES
-    )
+    header = read_header(_FILE, known_names=frozenset(), longest_record=_BYTES, longest_cell=_BYTES)
     rules = Rules(
-        grammar=Grammar(header.separator),
-        widths=widths_of(header.cells),
-        longest_record=_BYTES,
-        longest_cell=_BYTES,
-        nobodies=Nobodies(header=header.cells),
+        grammar=Grammar(header.separator), width=len(header.cells), longest_record=_BYTES, longest_cell=_BYTES
     )
     shape = Shape(rules=rules, header=header.cells, encoding="utf-8")
     block = parse(split(_FILE[header.end :], rules, is_last=True), shape, row=2, line=header.lines + 1)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from importer.reading.splits import Split
+from importer.reading.records import Split
 
 
 class BalanceError(AssertionError):
@@ -14,7 +14,6 @@ class Tally:
     """Counts of what was read so far.
 
     Attributes:
-        first_row: the number of the first record.
         row: the number of the next record.
         line: the number of the next physical line.
         empty: empty lines before that, which are records only if another record follows.
@@ -23,7 +22,6 @@ class Tally:
         accepted, rejected, blank: records.
     """
 
-    first_row: int
     row: int
     line: int
     empty: int = 0
@@ -64,6 +62,6 @@ class Tally:
             BalanceError: the numbers do not add up.
         """
         lines = self.line - first_line
-        if lines != self.line_ends or lines != self.spanned + self.empty or self.row - self.first_row != self.records:
+        if lines != self.line_ends or lines != self.spanned + self.empty or self.row - 2 != self.records:
             message = f"records and lines do not add up: {self}"
             raise BalanceError(message)

@@ -1,7 +1,7 @@
 """A file's bytes as UTF-8 text, chunk by chunk, whatever its encoding and compression.
 
 Bytes that its encoding does not know become bytes that are no UTF-8 either, so that only their row fails; nothing is
-replaced. Three of those bytes stand for one of a code page, two for the odd last byte of UTF-16 (see `shown_text`).
+replaced. Two of those bytes stand for the odd last byte of UTF-16 (see `shown_text`).
 """
 
 import codecs
@@ -9,28 +9,18 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
 from typing import BinaryIO, Final
 
 import numpy as np
 import polars as pl
 
-from importer.formats.code_pages import CodePage
 from importer.model import FileRefused
 from importer.reading.dialect import GZIP_MAGIC, HEAD_BYTES, Encoding
-from importer.reading.evidence import Evidence, between_words, likely_program
-from importer.reading.utf8 import Ints, RunCounter, runs
+from importer.reading.utf8 import Ints, RunCounter
 from importer.words.reasons import refusal, shown_size
 
 _NOT_ASCII: Final = bytes(range(0x80, 0x100))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]")
-_SURROGATE: Final = re.compile(rb"\xed[\xb2\xb3][\x80-\xbf]")
-"""A byte that is no text of a code page."""
-_ASCII: Final = re.compile(rb"[\x00-\x7f]")
-_ESCAPED: Final = "userdrop.escaped"
-_NO_LETTERS: Final = dict(zip(range(0xF8F0, 0xF8F4), (0xDCA0, 0xDCFD, 0xDCFE, 0xDCFF), strict=True))
-"""Bytes that Windows gives a place in Shift-JIS though they are no letters, and what stands for such bytes."""
 _CACHED_BYTES: Final = 1 << 20
 """What only looks at the bytes takes pieces that stay in the processor's cache: twice as fast, measured."""
 _LONGEST_RUN: Final = 1 << 20
@@ -78,10 +68,6 @@ class ByteSource:
     def position(self) -> int:
         """How many bytes of the file itself were read."""
         return self._file.tell()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """The bytes from the start, in chunks of `size`; the last one may be shorter.
@@ -183,38 +169,19 @@ def _regrouped(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The encoding that was found for a file.
+def unmarked_encoding(source: ByteSource, chunk_bytes: int) -> tuple[Encoding, Ints | None]:
+    """The encoding of a file without a byte order mark, and where it is not valid UTF-8 (see `utf8.Runs`).
 
-    Attributes:
-        encoding: what its bytes are.
-        mark_length: bytes of its byte order mark.
-        invalid: where it is not valid UTF-8 (see `utf8.Runs`); None where the offsets are too many to be kept, or mean
-            nothing because the text is transcoded.
-        words: where its code page was guessed, some of the words that are not UTF-8, as bytes.
-        program: what has probably written it, where its encoding is unknown.
-    """
+    None stands for offsets that are too many to be kept, or mean nothing, as the text is transcoded.
 
-    encoding: Encoding
-    mark_length: int = 0
-    invalid: Ints | None = None
-    words: tuple[bytes, ...] = ()
-    program: str = ""
-
-
-def unmarked_encoding(source: ByteSource, chunk_bytes: int, code_page: CodePage) -> Found:
-    """The encoding of a file without a byte order mark.
-
-    UTF-8 if over half of its runs of non-ASCII bytes are valid UTF-8, or if it has none; else the client's code page.
-    Where that is to be guessed it is Windows-1252, unless something in the file speaks against it.
+    UTF-8 if over half of its runs of non-ASCII bytes are valid UTF-8, or if it has none; else Windows-1252.
 
     Raises:
         FileRefused: the compressed file is damaged or expands too much.
     """
     piece = min(chunk_bytes, _CACHED_BYTES)
     if all(map(_is_text, _between_runs(source.chunks(piece)))):
-        return Found(encoding="utf-8", invalid=np.empty(0, np.int64))
+        return "utf-8", np.empty(0, np.int64)
     counter = RunCounter()
     position = known = 0
     invalid: list[Ints] = []
@@ -224,22 +191,9 @@ def unmarked_encoding(source: ByteSource, chunk_bytes: int, code_page: CodePage)
         if found.size and known <= _MOST_OFFSETS:
             invalid.append(found + position)
         position += len(text)
-    if 2 * counter.wrong < counter.total:
-        return Found(encoding="utf-8", invalid=np.concatenate(invalid) if known <= _MOST_OFFSETS else None)
-    return _guessed(source, piece) if code_page is CodePage.AUTO else Found(encoding=code_page)
-
-
-def _guessed(source: ByteSource, piece: int) -> Found:
-    """Windows-1252, or unknown; nobody's row is read before all of the file was asked."""
-    evidence = Evidence()
-    for text in between_words(source.chunks(piece), _LONGEST_RUN):
-        evidence.add(text)
-        if evidence.is_against:
-            break
-    words = tuple(evidence.words)
-    if evidence.is_windows_1252:
-        return Found(encoding=CodePage.AUTO, words=words)
-    return Found(encoding="unknown", words=words, program=likely_program(words))
+    if 2 * counter.wrong >= counter.total:
+        return "windows-1252", None
+    return "utf-8", np.concatenate(invalid) if known <= _MOST_OFFSETS else None
 
 
 def _is_text(text: bytes) -> bool:
@@ -273,56 +227,10 @@ def utf8_chunks(chunks: Iterator[bytes], encoding: Encoding, mark_length: int) -
     match encoding:
         case "utf-8":
             return unmarked
+        case "windows-1252":
+            return (chunk.decode("cp1252", "surrogateescape").encode("utf-8", "surrogateescape") for chunk in unmarked)
         case "utf-16-le" | "utf-16-be":
             return _from_utf16(unmarked, encoding)
-        case "unknown":
-            return (chunk.decode("ascii", "surrogateescape").encode("utf-8", "surrogatepass") for chunk in unmarked)
-        case CodePage.AUTO:
-            return map(_from_mixed, _between_runs(unmarked))
-        case _:
-            return _from_code_page(unmarked, encoding)
-
-
-def _from_mixed(text: bytes) -> bytes:
-    """Windows-1252 as UTF-8, but for runs that are valid UTF-8 already."""
-    begins, invalid = runs(np.frombuffer(text, np.uint8))
-    wrong = np.searchsorted(begins, invalid, side="right") - 1
-    pieces, end = [], 0
-    for begin in np.delete(begins, wrong).tolist():
-        run_end = _end_of_run(text, begin)
-        pieces += [_from_windows_1252(text[end:begin]), text[begin:run_end]]
-        end = run_end
-    return b"".join((*pieces, _from_windows_1252(text[end:])))
-
-
-def _end_of_run(text: bytes, begin: int) -> int:
-    ascii_byte = _ASCII.search(text, begin)
-    return ascii_byte.start() if ascii_byte else len(text)
-
-
-def _from_windows_1252(text: bytes) -> bytes:
-    return text.decode("cp1252", "surrogateescape").encode("utf-8", "surrogatepass")
-
-
-def _from_code_page(chunks: Iterator[bytes], code_page: CodePage) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(code_page.codec)(_ESCAPED)
-    for chunk in chain(chunks, [b""]):
-        text = decoder.decode(chunk, final=not chunk)
-        if code_page is CodePage.SHIFT_JIS:
-            text = text.translate(_NO_LETTERS)
-        if text:
-            yield text.encode("utf-8", "surrogatepass")
-
-
-def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """The first byte that is not text, as a lone surrogate; what follows may be text again, a line end for one."""
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    byte = error.object[error.start]
-    return chr(byte if byte < 0x80 else 0xDC00 + byte), error.start + 1
-
-
-codecs.register_error(_ESCAPED, _escaped)
 
 
 def _without_mark(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
@@ -350,23 +258,8 @@ def _odd_byte(byte: int) -> bytes:
     return bytes([byte]) if byte >= 0x80 else bytes([0xC0 | byte >> 6, 0x80 | byte & 0x3F])
 
 
-def raw_text(data: bytes) -> bytes:
-    """The bytes of the file of which a text in an unknown encoding was made."""
-    return _SURROGATE.sub(lambda found: bytes([_byte(found[0])]), data)
-
-
 def shown_text(data: bytes, encoding: Encoding) -> str:
     r"""The text with bytes that are not text as `\xNN`."""
-    if encoding in {"utf-16-le", "utf-16-be"}:
-        data = _OVERLONG.sub(_as_byte, data)
-    elif encoding != "utf-8":
-        data = _SURROGATE.sub(_as_byte, data)
+    if encoding.startswith("utf-16"):
+        data = _OVERLONG.sub(lambda found: b"\\x%02x" % ((found[0][0] & 3) << 6 | found[0][1] & 0x3F), data)
     return data.decode(errors="backslashreplace")
-
-
-def _as_byte(found: re.Match[bytes]) -> bytes:
-    return b"\\x%02x" % _byte(found[0])
-
-
-def _byte(stand_in: bytes) -> int:
-    return (stand_in[-2] & 3) << 6 | stand_in[-1] & 0x3F

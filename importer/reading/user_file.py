@@ -6,7 +6,6 @@ does not grow with the number of rows.
 """
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,35 +15,26 @@ from typing import BinaryIO, Final, NamedTuple, Self
 
 import numpy as np
 
-from importer.formats.code_pages import CodePage
-from importer.formats.columns import HeaderNames
 from importer.model import FileRefused, Remark
-from importer.reading.dialect import Dialect, marked_encoding, named_encoding, refuse_if_not_text
-from importer.reading.ending import MARKS, ended, without_end_marks
+from importer.reading.dialect import Dialect, Encoding, HeaderLine, marked_encoding, read_header, refuse_if_not_text
 from importer.reading.grammar import LINE_END, WHITE_SPACE, Grammar
 from importer.reading.guarding import is_report, unguarded_text
-from importer.reading.heading import HeaderLine, read_header
 from importer.reading.lines import counts
-from importer.reading.nobodies import Expected, Nobodies
-from importer.reading.opening_remarks import remarks
-from importer.reading.parsing import Block, Noted, Reject, Shape, named, parse, remark_of
-from importer.reading.records import split
-from importer.reading.splits import Rules, Split
-from importer.reading.surveying import Body, Proof, nothing_is_proven, surveyed
+from importer.reading.parsing import Block, Reject, Shape, parse
+from importer.reading.records import Rules, Split, split
+from importer.reading.surveying import has_trailing_separator
 from importer.reading.tallying import BalanceError, Tally
 from importer.reading.transcoding import (
     HARMLESS_EXPANSION,
     MOST_EXPANSION,
     ByteSource,
-    Found,
     unmarked_encoding,
     utf8_chunks,
 )
 from importer.reading.utf8 import Ints, Text, part_of
-from importer.reading.widths import widths_of
 from importer.words.reasons import refusal, shown_size, warning
 
-__all__ = ["BalanceError", "Block", "Expected", "Limits", "Plain", "Reject", "UserFile", "open_user_file"]
+__all__ = ["BalanceError", "Block", "Limits", "Plain", "Reject", "UserFile", "open_user_file"]
 
 BLOCK_BYTES: Final = 8 << 20
 SURVEY_BYTES: Final = 8 << 20
@@ -83,105 +73,79 @@ class Limits:
 
 
 def open_user_file(
-    path: Path,
-    *,
-    name: str,
-    header_names: HeaderNames,
-    limits: Limits,
-    code_page: CodePage = CodePage.AUTO,
-    block_bytes: int = BLOCK_BYTES,
-    expected: Expected = Expected(),  # noqa: B008 - it is frozen
-    proves: Proof = nothing_is_proven,
+    path: Path, *, name: str, known_names: frozenset[str], limits: Limits, block_bytes: int = BLOCK_BYTES
 ) -> "UserFile":
     """Open a file for reading its blocks once.
 
     Args:
         path: where the bytes are.
         name: the sender's name of the file; a compressed one must end with `.gz`.
-        header_names: `Format.header_names`, by which the separator is recognised.
+        known_names: `Format.known_names`, by which the separator is recognised.
         limits: beyond them the file, or the row, is refused.
-        code_page: what it is written in where it is not UTF-8.
         block_bytes: bytes of the file that are read at once; any number from 1 gives the same records.
-        expected: what tells users from lines that are nobody.
-        proves: tells whether the columns of a body that is wider than its header prove that nothing is shifted.
 
     Raises:
         FileRefused: nothing of the file can be imported.
     """
     file = path.open("rb")
     try:
-        source = _source(file, name, limits)
-        found = _found(source, block_bytes, code_page)
-        return _opened(source, found, _Known(header_names, limits, expected, proves), block_bytes)
+        return _opened(file, name, known_names, limits, block_bytes)
     except BaseException:
         file.close()
         raise
 
 
-class _Known(NamedTuple):
-    """What is known of the files of a format, and the bounds that they must keep."""
-
-    header_names: HeaderNames
-    limits: Limits
-    expected: Expected
-    proves: Proof
-
-
-def _source(file: BinaryIO, name: str, limits: Limits) -> ByteSource:
+def _opened(file: BinaryIO, name: str, known_names: frozenset[str], limits: Limits, block_bytes: int) -> "UserFile":
     size = os.fstat(file.fileno()).st_size
     if size > limits.max_bytes:
         raise FileRefused(refusal("file_too_large", limit=shown_size(limits.max_bytes)))
-    return ByteSource(file, name=name, max_expanded_bytes=limits.max_expanded_bytes)
-
-
-def _opened(source: ByteSource, found: Found, known: _Known, block_bytes: int) -> "UserFile":
-    text = without_end_marks(utf8_chunks(source.chunks(block_bytes), found.encoding, found.mark_length))
+    source = ByteSource(file, name=name, max_expanded_bytes=limits.max_expanded_bytes)
+    encoding, mark_length, invalid = _encoding(source, block_bytes)
+    text = utf8_chunks(source.chunks(block_bytes), encoding, mark_length)
     begin, is_whole = _begin(text)
-    header = _header(begin, known.header_names, known.limits)
+    header = _header(begin, known_names, limits)
+    rules = _rules(header, limits)
     body = begin[header.end :]
-    rules = _rules(header, known.limits, known.expected)
-    shape, sample = surveyed(
-        Body(ended(body) if is_whole else body, is_whole, part_of(found.invalid, header.end, len(begin))),
-        Shape(rules=rules, header=header.cells, encoding=found.encoding, program=found.program),
-        SURVEY_BYTES - header.end,
-        known.proves,
-    )
-    is_wider = shape.rules.widths.is_wider
-    is_kept = is_whole and found.invalid is not None and not is_wider and not header.skipped
+    shape = Shape(rules=rules, header=header.cells, encoding=encoding)
+    known = part_of(invalid, header.end, len(begin))
+    sample = split(_ended(body) if is_whole else body, rules, is_last=is_whole, invalid=known)
+    has_surplus = has_trailing_separator(sample, shape, SURVEY_BYTES - header.end)
+    if has_surplus:
+        shape = replace(shape, rules=replace(rules, width=rules.width + 1))
+    whole = sample if is_whole and invalid is not None and not has_surplus else None
     return UserFile(
-        dialect=Dialect(
-            encoding=named_encoding(found.encoding), is_compressed=source.is_compressed, separator=header.separator
-        ),
+        dialect=Dialect(encoding=encoding, is_compressed=source.is_compressed, separator=header.separator),
         header=shape.names,
-        warnings=tuple(remarks(found, header, body, is_wider=is_wider)),
-        total_bytes=source.size,
-        expected_records=int(sample.begins.sum()) * source.size // max(source.position, 1),
+        warnings=_warnings(encoding, has_surplus=has_surplus),
+        total_bytes=size,
+        expected_records=int(sample.begins.sum()) * size // max(source.position, 1),
+        _file=file,
         _source=source,
         _text=text,
         _begin=body,
         _shape=shape,
-        _whole=sample if is_kept else None,
+        _whole=whole,
         _position=header.end,
-        _invalid=found.invalid,
-        _tally=Tally(first_row=header.row + 1, row=header.row + 1, line=header.lines + 1),
+        _invalid=invalid,
+        _tally=Tally(row=2, line=header.lines + 1),
         _ends_with_line=begin.endswith((b"\n", b"\r")),
         _block_bytes=block_bytes,
     )
 
 
-def _found(source: ByteSource, block_bytes: int, code_page: CodePage) -> Found:
-    """The encoding of a file that is text."""
+def _encoding(source: ByteSource, block_bytes: int) -> tuple[Encoding, int, Ints | None]:
+    """The encoding, the length of the byte order mark, and where the text is not valid UTF-8, if that is known."""
     head = source.head()
     if not head:
         raise FileRefused(refusal("empty_file"))
-    refuse_if_not_text(head.rstrip(MARKS) or head)
+    refuse_if_not_text(head)
     marked = marked_encoding(head)
     if marked is None:
-        return unmarked_encoding(source, block_bytes, code_page)
+        encoding, invalid = unmarked_encoding(source, block_bytes)
+        return encoding, 0, invalid
     if source.is_compressed:
         source.check(block_bytes)
-    encoding, mark_length = marked
-    return Found(encoding=encoding, mark_length=mark_length)
+    return *marked, None
 
 
 def _begin(text: Iterator[bytes]) -> tuple[bytes, bool]:
@@ -195,29 +159,37 @@ def _begin(text: Iterator[bytes]) -> tuple[bytes, bool]:
     return b"".join(chunks), True
 
 
-def _header(begin: bytes, header_names: HeaderNames, limits: Limits) -> HeaderLine:
+def _header(begin: bytes, known_names: frozenset[str], limits: Limits) -> HeaderLine:
     header = read_header(
         begin,
-        header_names=header_names,
+        known_names=known_names,
         longest_record=limits.max_record_bytes,
         longest_cell=limits.max_cell_bytes,
     )
-    columns = len(named(header.cells))
-    if columns > limits.max_columns:
-        raise FileRefused(refusal("too_many_columns", columns=columns, limit=limits.max_columns))
+    if len(header.cells) > limits.max_columns:
+        raise FileRefused(refusal("too_many_columns", columns=len(header.cells), limit=limits.max_columns))
     if is_report(header.cells):
         return replace(header, cells=tuple(unguarded_text(cell).strip(WHITE_SPACE) for cell in header.cells))
     return header
 
 
-def _rules(header: HeaderLine, limits: Limits, expected: Expected) -> Rules:
+def _rules(header: HeaderLine, limits: Limits) -> Rules:
     return Rules(
         grammar=Grammar(header.separator),
-        widths=widths_of(header.cells),
-        nobodies=Nobodies(header=named(header.cells), expected=expected),
+        width=len(header.cells),
         longest_record=limits.max_record_bytes,
         longest_cell=limits.max_cell_bytes,
     )
+
+
+def _ended(text: bytes) -> bytes:
+    """The text with a line end after its last line; a last CR becomes CRLF, which is one line end as well."""
+    return text if not text or text.endswith(b"\n") else text + b"\n"
+
+
+def _warnings(encoding: Encoding, *, has_surplus: bool) -> tuple[Remark, ...]:
+    kinds = {"windows_1252": encoding == "windows-1252", "trailing_separator": has_surplus}
+    return tuple(warning(kind) for kind, applies in kinds.items() if applies)
 
 
 class Plain(NamedTuple):
@@ -253,6 +225,7 @@ class UserFile:
     warnings: tuple[Remark, ...]
     total_bytes: int
     expected_records: int
+    _file: BinaryIO
     _source: ByteSource
     _text: Iterator[bytes]
     _begin: bytes
@@ -264,7 +237,6 @@ class UserFile:
     _ends_with_line: bool
     _block_bytes: int
     _is_read: bool = field(default=False)
-    _complete: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __enter__(self) -> Self:
         return self
@@ -272,7 +244,7 @@ class UserFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._source.close()
+        self._file.close()
 
     @property
     def bytes_read(self) -> int:
@@ -283,11 +255,6 @@ class UserFile:
     def expanded_bytes(self) -> int:
         """How many bytes the file holds; a compressed one was read through once when it was opened."""
         return self._source.expanded_size
-
-    @property
-    def first_row(self) -> int:
-        """The number of the first record, which follows that of the header."""
-        return self._tally.first_row
 
     @property
     def records(self) -> int:
@@ -303,8 +270,7 @@ class UserFile:
         is_plain = (
             whole is not None
             and self._ends_with_line
-            and not (whole.problems or whole.blank or whole.empty_tail or whole.marks)
-            and not (whole.widths() > self._shape.rules.widths.declared).any()
+            and not (whole.problems or whole.blank or whole.empty_tail)
             and whole.stop == whole.lines.starts.size
             and bool(whole.good.any())
             and not whole.controls().size
@@ -323,14 +289,10 @@ class UserFile:
             raise RuntimeError(message)
         self._is_read = True
         first_line = self._tally.line
-        noted: defaultdict[str, list[Noted]] = defaultdict(list)
         for block in self._parsed():
-            for some in block.noted:
-                noted[some.kind].append(some)
             self._tally.add_records(accepted=block.frame.height, rejected=len(block.rejects), blank=block.blank)
             yield block
         self._tally.check(first_line)
-        self.warnings += tuple(map(remark_of, noted.values()))
         if not self._ends_with_line:
             self.warnings += (warning("may_be_cut"),)
         if self.records == self._tally.blank:
@@ -376,34 +338,21 @@ class UserFile:
     def _split(self, text: Text, *, is_last: bool) -> Split:
         data = text.data
         if is_last and not data.endswith(b"\n"):
-            data = ended(data)
+            data = _ended(data)
             self._tally.line_ends += 1
-        block = split(
-            data,
-            self._shape.rules,
-            is_last=is_last,
-            invalid=text.invalid,
-            row=self._tally.row + self._tally.empty,
-            complete=self._complete,
-        )
-        self._complete = block.complete
-        return block
+        return split(data, self._shape.rules, is_last=is_last, invalid=text.invalid)
 
     def _cut(self, carry: Text) -> Text:
-        """The undecided text; of a last line that is too long by now, just enough to show so."""
+        """The undecided text; of a line that is too long by now, just enough to show so."""
         size, longest = len(carry.data), self._shape.rules.longest_record
         if size <= longest + 1:
             return carry
-        end = _last_line(carry.data) + longest + 1
-        if size <= end:
-            return carry
-        begin = carry.part(0, end)
+        begin = carry.part(0, longest + 1)
         return begin.followed_by(carry.part(size - 1, size)) if carry.data.endswith(b"\r") else begin
 
     def _surplus_of(self, carry: bytes, piece: bytes) -> int:
         """How many of the piece's bytes belong to a line that is too long already; no line end is among them."""
-        longest = self._shape.rules.longest_record
-        if len(carry) <= longest or carry.endswith(b"\r") or len(carry) - _last_line(carry) <= longest:
+        if len(carry) <= self._shape.rules.longest_record or carry.endswith(b"\r"):
             return 0
         line_end = LINE_END.search(piece)
         return line_end.start() if line_end else len(piece)
@@ -423,11 +372,6 @@ class UserFile:
         for chunk in self._text:
             self._ends_with_line = chunk.endswith((b"\n", b"\r"))
             yield from _pieces(chunk, most)
-
-
-def _last_line(text: bytes) -> int:
-    """The offset at which the last line begins, which has no line end; a CR at the very end may be half of one."""
-    return max(text.rfind(b"\n"), text.rfind(b"\r", 0, max(len(text) - 1, 0))) + 1
 
 
 def _pieces(text: bytes, most_bytes: int) -> Iterator[tuple[bytes, int]]:

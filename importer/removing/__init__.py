@@ -1,5 +1,5 @@
-"""What leaves again: a person who is to be forgotten, and files in bak and cells in tables that have grown old.
+"""What leaves again: a person who is to be forgotten, and files in bak that have grown old.
 
 It imports no users and knows nothing of verdicts. The doors are `forgetting`, `searching` (whether a file names a
-person), `persons` (who is looked for), `purging`, and `sparing` (cells in tables).
+person), `persons` (who is looked for) and `purging`.
 """

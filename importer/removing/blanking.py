@@ -1,14 +1,11 @@
-"""Stored facts without what they repeat of a person's rows, or of anybody's: pure. In doubt more goes than less."""
+"""Stored facts without what they repeat of a person's rows: pure. In doubt more goes rather than less."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from importer.model import Remark
 from importer.removing.persons import Person
-from importer.words.reasons import spared
 
-_OF_ROWS = frozenset({"example", "examples", "found"})
+_OF_ROWS = frozenset({"example", "found"})
 """Facts that repeat cells."""
 _NO_CELLS = frozenset({"client", "audience", "kind", "code", "column", "file", "claim_id", "archive", "report"})
 
@@ -28,11 +25,6 @@ def blanked(facts: Any, wanted: Person, *, of_row: bool) -> tuple[Any, int]:  # 
     return _walked(facts, "", goes)
 
 
-def without_cells(facts: Any) -> tuple[Any, int]:  # noqa: ANN401 - JSON
-    """Facts of a file without any of its cells, and how many texts were emptied."""
-    return _walked(facts, "", lambda name, text: bool(text) and name in _OF_ROWS)
-
-
 def _walked(facts: Any, name: str, goes: Callable[[str, str], bool]) -> tuple[Any, int]:  # noqa: ANN401 - JSON
     if isinstance(facts, str):
         return ("", 1) if goes(name, facts) else (facts, 0)
@@ -47,11 +39,9 @@ def _walked(facts: Any, name: str, goes: Callable[[str, str], bool]) -> tuple[An
 
 
 def _summarised(facts: dict[str, Any]) -> dict[str, Any]:
-    """What may not quote cells any more is told without: a refusal as everybody but the sender reads it."""
+    """A refusal that may not quote the first row any more is told as everybody but the sender reads it."""
     told = facts.get("facts")
-    if not isinstance(told, Mapping):
-        return facts
-    if told.get("found") == "" and facts.get("summary"):
+    if isinstance(told, Mapping) and told.get("found") == "" and facts.get("summary"):
         without = {name: fact for name, fact in told.items() if name != "found"}
         return {**facts, "message": facts["summary"], "facts": without}
-    return asdict(spared(Remark(**facts))) if told.get("examples") == "" else facts
+    return facts

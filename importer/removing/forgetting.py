@@ -6,6 +6,7 @@ cells is such a value. The ledger keeps its counts. What is still there afterwar
 
 import html
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,23 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    Select,
-    Table,
-    delete,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, Select, Table, delete, or_, select, update
 
 from importer.database.engines import overwrite_removed, reading_engine, wipe_removed
-from importer.database.tables import imports, is_user, look_alikes, mails, notices, user_table
+from importer.database.tables import imports, is_user, mails, notices, user_table
 from importer.durability import fsync_directory
 from importer.files.anchoring import anchored
 from importer.files.archiving import BAK
@@ -41,8 +29,7 @@ from importer.reading.grammar import WHITE_SPACE, Grammar, value
 from importer.reading.guarding import unguarded_text
 from importer.reading.whole_records import whole_records
 from importer.removing.blanking import blanked
-from importer.removing.persons import ELSEWHERE, Looked, Person, as_read, person
-from importer.removing.sparing import identity
+from importer.removing.persons import ELSEWHERE, Looked, Person, person
 
 _DRAFT = ".userdrop-forgetting"
 _FETCHED_ROWS = 1_000
@@ -176,12 +163,11 @@ def forget(engine: Engine, format_: Format, where: Where, key: str, look: Look, 
         OSError: a directory cannot be read, or a file cannot be removed.
         sqlalchemy.exc.SQLAlchemyError: the database failed.
     """
-    users = user_table(format_)
+    users, key = user_table(format_), key.strip(WHITE_SPACE)
     with reading_engine(engine).begin() as connection:
-        key = _stored_key(connection, users, format_, where.client, key.strip(WHITE_SPACE))
         wanted, was_user = _user(connection, users, format_, where.client, key)
         reports = {*connection.execute(select(imports.c.report).where(imports.c.client == where.client)).scalars()}
-        others = {*map(identity, connection.execute(_of_others(where.client)).scalars())}
+        others = {*map(_identity, connection.execute(_of_others(where.client)).scalars())}
     found, search = _Found(), _Search(wanted=wanted, look=look, reports=reports, with_files=with_files)
     with ExitStack() as places:
         for file in _files(where, others, places):
@@ -190,10 +176,7 @@ def forget(engine: Engine, format_: Format, where: Where, key: str, look: Look, 
         wipe_removed(connection)
         rows = _Rows(connection, where.client, wanted, found, was_user=was_user)
         texts, named = rows.without_texts(), rows.named_mails()
-        of_user = is_user(users, format_, where.client, key)
-        ids = select(users.c.id).where(of_user).scalar_subquery()
-        connection.execute(delete(look_alikes).where(or_(look_alikes.c.user_id == ids, look_alikes.c.other_id == ids)))
-        connection.execute(delete(users).where(of_user))
+        connection.execute(delete(users).where(is_user(users, format_, where.client, key)))
         if with_files:
             _delete_mails(connection, named)
         searched = rows.searched()
@@ -211,12 +194,6 @@ def forget(engine: Engine, format_: Format, where: Where, key: str, look: Look, 
         searched=searched,
         left=tuple(found.left),
     )
-
-
-def _stored_key(connection: Connection, users: Table, format_: Format, client: str, key: str) -> str:
-    """The key, in the form in which files are read where nobody is stored under it as it is given."""
-    is_stored = select(literal(1)).where(is_user(users, format_, client, key))
-    return key if connection.execute(is_stored).first() is not None else as_read(key)
 
 
 def _user(connection: Connection, users: Table, format_: Format, client: str, key: str) -> tuple[Person, bool]:
@@ -278,6 +255,11 @@ class _Search:
 def _of_others(client: str) -> Select[str]:
     """Mails of other clients, which lie as files beside this client's."""
     return select(mails.c.message_id).where(mails.c.client != client)
+
+
+def _identity(message_id: str) -> str:
+    """The end of the name under which a mail lies as a file."""
+    return re.sub(r"[^A-Za-z0-9]", "", message_id.partition("@")[0])
 
 
 def _files(where: Where, others: Collection[str], places: ExitStack) -> Iterator[_File]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from importer.formats.names import normalised
+from importer.formats.columns import normalised
 from importer.reading.grammar import WHITE_SPACE
 from importer.words.reasons import shown
 
@@ -19,13 +19,6 @@ _SHORT = 4
 _LONG_NUMBER = 6
 _BEFORE = "'\"«“\N{LEFT SINGLE QUOTATION MARK}(\\[,;|:<>="
 _AFTER = "'\"»”\N{RIGHT SINGLE QUOTATION MARK})\\],;|.…<>&"
-
-
-def as_read(key: str) -> str:
-    """A key as it is read from a file: composed, without what nobody sees, without an apostrophe before a number."""
-    seen = "".join(each for each in unicodedata.normalize("NFC", key) if unicodedata.category(each) != "Cf")
-    seen = seen.strip(WHITE_SPACE)
-    return seen[1:] if re.match(r"'[+-]?[0-9]", seen) else seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +91,10 @@ def _is_unseen(character: str) -> bool:
 
 
 def _forms(value: str) -> Iterator[str]:
-    for each in (value, shown(value)):
+    for each in (value, value.replace('"', '""')):
         yield folded(each)
-        yield folded(each.replace('"', '""'))
+    if (cut := shown(value)).endswith("…"):
+        yield folded(cut)
 
 
 def _apart(form: str) -> str:

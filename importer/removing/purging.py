@@ -1,13 +1,9 @@
-"""Removing what is old, where the site does not keep it for ever: files from bak, and cells from what is kept of them.
-
-Of the files only what the ledger says lies there.
-"""
+"""Removing old files from bak, where the site does not keep them for ever: only what the ledger says lies there."""
 
 import datetime as dt
 import stat
 from collections.abc import Generator
 from contextlib import closing, suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +15,6 @@ from importer.durability import fsync_directory
 from importer.files.anchoring import Folder, anchored
 from importer.files.archiving import BAK
 from importer.model import Purged, Retention
-from importer.removing.sparing import spare
 
 MOST_AT_ONCE = 20_000
 """Files of one purge: what is left is for the next one, so that nobody waits for long."""
@@ -36,20 +31,12 @@ def purge(
     *,
     at_most: int = MOST_AT_ONCE,
 ) -> Purged:
-    """Remove what a client's files have left, and has stayed long enough; so much at most, and says if more is left.
+    """Remove from a directory's bak what has stayed there long enough; so many files at most, and says if more is left.
 
     Raises:
         OSError: the directory cannot be written.
-        sqlalchemy.exc.SQLAlchemyError: the database failed.
+        sqlalchemy.exc.SQLAlchemyError: the ledger cannot be read.
     """
-    texts = spare(engine, client, retention, now, at_most=at_most)
-    purged = _purge_bak(engine, client, folder, retention, now, at_most=at_most)
-    return replace(purged, texts=texts, is_more=purged.is_more or texts == at_most)
-
-
-def _purge_bak(
-    engine: Engine, client: str, folder: Folder, retention: Retention, now: dt.datetime, *, at_most: int
-) -> Purged:
     removed = {"archive": 0, "report": 0}
     with suppress(FileNotFoundError, NotADirectoryError), anchored(folder.anchor / BAK) as bak:
         there = {path.name for path in bak.iterdir()}

@@ -14,8 +14,7 @@ from zipfile import BadZipFile, ZipFile
 
 import polars as pl
 
-from importer.formats.columns import HeaderNames
-from importer.formats.names import normalised
+from importer.formats.columns import normalised
 from importer.model import FileRefused
 from importer.reading.dialect import GZIP_MAGIC
 from importer.reading.grammar import WHITE_SPACE
@@ -34,14 +33,14 @@ _OF_ROWS = frozenset(map(normalised, ("import_error", "import_line")))
 """Columns of reports that hold other cells."""
 
 
-def look(path: Path, name: str, wanted: Person, header_names: HeaderNames) -> Looked:
+def look(path: Path, name: str, wanted: Person, known_names: frozenset[str]) -> Looked:
     """Look for a person in a file.
 
     Args:
         path: where the bytes are.
         name: the sender's name of the file.
         wanted: who is looked for.
-        header_names: `Format.header_names`.
+        known_names: `Format.known_names`.
 
     Raises:
         OSError: it cannot be read.
@@ -49,7 +48,7 @@ def look(path: Path, name: str, wanted: Person, header_names: HeaderNames) -> Lo
     if name.endswith(".eml"):
         return _of_text(_is_in_mail(path, wanted), wanted)
     try:
-        looked = _in_records(path, name, wanted, header_names)
+        looked = _in_records(path, name, wanted, known_names)
     except FileRefused as refused:
         named = refused.refusal.code != "empty_file" and _is_in_bytes(path, wanted)
         beyond = not named and refused.refusal.code in _BEYOND_US
@@ -64,10 +63,10 @@ def _of_text(is_there: bool, wanted: Person) -> Looked:  # noqa: FBT001 - the qu
     return Looked(is_named=is_there)
 
 
-def _in_records(path: Path, name: str, wanted: Person, header_names: HeaderNames) -> Looked | None:
+def _in_records(path: Path, name: str, wanted: Person, known_names: frozenset[str]) -> Looked | None:
     """The result that the records give, or None where not every record could be read."""
     named = name if not _is_gzip(path) else f"{name}.gz"
-    with open_user_file(path, name=named, header_names=header_names, limits=_LIMITS) as file:
+    with open_user_file(path, name=named, known_names=known_names, limits=_LIMITS) as file:
         if not wanted.key_names and any(map(wanted.is_cell, file.header)):
             return Looked(is_named=True)
         cells = [f"c{index}" for index, cell in enumerate(file.header) if wanted.may_be_in(cell)]
@@ -77,7 +76,7 @@ def _in_records(path: Path, name: str, wanted: Person, header_names: HeaderNames
             for block in file.blocks():
                 if _is_in_cells(block, wanted, cells):
                     return Looked(is_named=True)
-                is_sure = is_sure and not (block.rejects or block.noted)
+                is_sure = is_sure and not block.rejects
                 is_elsewhere = is_elsewhere or any(map(wanted.is_in, _texts_beside(block, of_rows)))
                 if is_elsewhere and not wanted.key_names:
                     return Looked(is_named=True)

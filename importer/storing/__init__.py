@@ -5,7 +5,5 @@ each module offers verbs within a transaction to who conducts an import (`import
 it). The doors are `staging` (rows wait in temporary tables, as they are taken out of the judging, which goes on
 meanwhile), `conflicting`, `merging`, `adding` (users of a client who has none yet), `recording` (what became of a
 file), `ledger` (what is known of a claim), `hashing` (what a feed gave for a user), `repeats` (rows that give the same
-again), `runs` (files that can be merged as one), `refusing` (rows that the database refuses by rules of its own),
-`staleness` (rows of a report whose user was changed since), `zeros` (keys that have lost their leading zeros), `store`,
-`telling` (who is told of what) and `turns`.
+again), `runs` (files that can be merged as one), `store` and `turns`.
 """

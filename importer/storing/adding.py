@@ -6,7 +6,6 @@ from collections import Counter
 import polars as pl
 from sqlalchemy import Connection
 
-from importer.database.dialects import check_deferred
 from importer.database.loading import load, load_new, loaded, plain_text
 from importer.database.tables import has_other_unique_values
 from importer.formats.columns import CLEAR, unique_columns
@@ -23,13 +22,12 @@ class NewUsers:
     """The adder of users of one client, within the caller's transaction.
 
     Attributes:
-        connection: the connection.
         added: claim → how many users were added.
     """
 
     def __init__(self, connection: Connection, store: Store, claim: Claim, at: dt.datetime) -> None:
         self.added: Counter[str] = Counter()
-        self.connection = connection
+        self._connection = connection
         self._users = users = store.users
         self._format = store.format
         self._looked_up = ["id", "client", *unique_columns(store.format).values()]
@@ -51,7 +49,7 @@ class NewUsers:
             sqlalchemy.exc.DBAPIError: a user is there, or the database failed.
         """
         new = self._new(rows)
-        load(self.connection, self._users, new)
+        load(self._connection, self._users, new)
         if BROUGHT_BY in rows.columns:
             self.added.update(new["created_by"].to_list())
         else:
@@ -63,7 +61,7 @@ class NewUsers:
         Raises:
             sqlalchemy.exc.DBAPIError: the database failed.
         """
-        self.added[self._claim.id] += load_new(self.connection, self._users, self._new(rows))
+        self.added[self._claim.id] += load_new(self._connection, self._users, self._new(rows))
 
     def are_those_of(self, accepted: int, *, has_fallen: bool) -> bool:
         """Whether the users that were added where they were free are those of all rows that are accepted in the end.
@@ -78,17 +76,12 @@ class NewUsers:
         """
         if self.added.total() != accepted:
             return False
-        return not (has_fallen and has_other_unique_values(self.connection, self._format))
+        return not (has_fallen and has_other_unique_values(self._connection, self._format))
 
     def done(self) -> None:
-        """Let the database check the users, and tell the planner, or the next import meets one that knows of none.
-
-        Raises:
-            sqlalchemy.exc.DBAPIError: a rule that is only checked in the end refuses a user, or the database failed.
-        """
-        check_deferred(self.connection)
+        """Tell the planner of the users, or the next import meets a planner that knows of none."""
         if self.added.total() >= MANY_ROWS:
-            loaded(self.connection, self._users, self._looked_up)
+            loaded(self._connection, self._users, self._looked_up)
 
     def _new(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with all columns of a new user."""

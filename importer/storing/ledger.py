@@ -27,6 +27,8 @@ NOTHING = Copied(size=0, sha256="")
 
 _PAIRS_AT_ONCE = 400
 """The number of pairs that any SQLite takes in one statement."""
+_TOLD_WARNINGS = frozenset({"may_be_cut"})
+"""The warnings that are worth a mail though no row failed: a value that was cut off looks like any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +141,12 @@ def entry_values(claim: Claim, status: Status, copied: Copied, archive: str, at:
     }
 
 
-def imported_values(done: Imported, copied: Copied, columns: Sequence[str], at: dt.datetime) -> Mapping[str, Any]:
-    """The values of the ledger's row for an import; `columns` are the format's that the file had."""
+def imported_values(done: Imported, copied: Copied, at: dt.datetime) -> Mapping[str, Any]:
+    """The values of the ledger's row for an import."""
     return entry_values(done.claim, Status.IMPORTED, copied, done.archive, at) | {
         **dataclasses.asdict(done.counts),
         "reasons": [dataclasses.asdict(reason) for reason in done.reasons],
-        "warnings": [dataclasses.asdict(warning) for warning in done.warnings],
-        "columns": [*columns],
+        "warnings": [warning.plain() for warning in done.warnings],
         "same_as": done.same_as,
         "seconds": done.seconds,
         "report": done.report,
@@ -178,6 +179,11 @@ def plain_notice(claim: Claim, kind: NoticeKind, audience: Audience, archive: st
         claim_id=claim.id,
         archive=archive,
     )
+
+
+def is_worth_telling(done: Imported) -> bool:
+    """Whether the sender gets a mail about the import."""
+    return done.counts.failed > 0 or any(warning.code in _TOLD_WARNINGS for warning in done.warnings)
 
 
 def write_entry(connection: Connection, values: Mapping[str, Any]) -> None:

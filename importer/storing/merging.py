@@ -25,7 +25,6 @@ from sqlalchemy import (
     update,
 )
 
-from importer.database.dialects import check_deferred
 from importer.database.loading import load, loaded_by_key, make
 from importer.judging.together import BROUGHT_BY
 from importer.model import Claim, Counts
@@ -34,7 +33,7 @@ from importer.storing.staging import Staged, changes_table, cleared, differs
 
 
 class Merge:
-    """The merge of accepted rows into the users of one client, `at` a time."""
+    """The merge of accepted rows into the users of one client."""
 
     def __init__(self, staged: Staged, claim: Claim, at: dt.datetime) -> None:
         users = staged.store.users
@@ -43,7 +42,7 @@ class Merge:
         self._columns = staged.columns
         self._format = staged.store.format
         self._claim = claim
-        self.at = at
+        self._at = at
         self._changes = changes_table(staged)
         self._mark = {
             "updated_at": at,
@@ -74,28 +73,16 @@ class Merge:
         if sum(inserted.values()) + known != accepted or sum(updated.values()) > stored.height:
             message = f"{accepted} rows were accepted, but {inserted} + {updated} stored, and {known} known"
             raise ArithmeticError(message)
-        check_deferred(connection)
         return {
             claim: _completed(each, inserted.get(claim, 0), updated.get(claim, 0)) for claim, each in counts.items()
         }
 
-    def load_changes(self, connection: Connection, stored: pl.DataFrame) -> None:
-        """Put the rows of the users who exist into a temporary table."""
+    def _write_changes(self, connection: Connection, stored: pl.DataFrame) -> Mapping[str, int]:
+        """Write the changes of users; returns claim → how many users it has changed."""
         make(connection, self._changes)
         for rows in self._staged.of_users(stored):
             load(connection, self._changes, rows)
         loaded_by_key(connection, self._changes, "id")
-
-    def change(self, connection: Connection, first: int, last: int) -> None:
-        """Change the users of the rows that are loaded and lie in a range."""
-        within = self._changes.c.row.between(first, last)
-        if self._staged.unique and first < last:  # a user alone takes no value from another one
-            connection.execute(self._free_unique_values().where(within))
-        connection.execute(self._update().where(within))
-
-    def _write_changes(self, connection: Connection, stored: pl.DataFrame) -> Mapping[str, int]:
-        """Write the changes of users; returns claim → how many users it has changed."""
-        self.load_changes(connection, stored)
         if self._staged.frees_values(connection):
             connection.execute(self._free_unique_values())
         updated = connection.execute(self._update()).rowcount
@@ -141,7 +128,7 @@ class Merge:
 
     def _insert(self, connection: Connection, stored: pl.DataFrame) -> Mapping[str, int]:
         """Add the users that are not there; returns claim → how many users it has added."""
-        new = NewUsers(connection, self._staged.store, self._claim, self.at)
+        new = NewUsers(connection, self._staged.store, self._claim, self._at)
         for rows in self._staged.of_nobody(stored):
             new.add(rows)
         new.done()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Engine, select, update
 
 from importer.database.engines import reading_engine
-from importer.database.past import FormerFile, former_files, like
 from importer.database.tables import imports, notices
 from importer.files.archiving import BAK, archive_names
 from importer.files.claiming import Copied
@@ -26,8 +25,6 @@ from importer.model import (
     Remark,
     Status,
     Superseded,
-    Telling,
-    shown_name,
 )
 from importer.storing.ledger import (
     NOTHING,
@@ -37,6 +34,7 @@ from importer.storing.ledger import (
     entry_values,
     find_entry,
     imported_values,
+    is_worth_telling,
     notice_of,
     plain_notice,
     promised_names,
@@ -44,7 +42,6 @@ from importer.storing.ledger import (
     write_entry,
     write_notice,
 )
-from importer.storing.telling import gone, is_told
 from importer.storing.turns import client_turn
 from importer.words.reasons import warning
 
@@ -58,7 +55,6 @@ class Merged:
         counts: what became of the file's rows.
         reasons: why rows failed, the most frequent first.
         warnings: warnings about the file, and about its report.
-        columns: the format's columns that the file has.
     """
 
     claim: Claim
@@ -66,90 +62,64 @@ class Merged:
     counts: Counts
     reasons: tuple[ReasonCount, ...] = ()
     warnings: tuple[Remark, ...]
-    columns: tuple[str, ...]
 
 
 def merged(claim: Claim, copied: Copied | None, judged: Judged, counts: Counts, remarks: tuple[Remark, ...]) -> Merged:
     """Make a `Merged` of a file that was judged by itself; `remarks` are the warnings about its report."""
     warnings = (*judged.warnings, *remarks)
     reasons = judged.reason_counts()
-    columns = tuple(judged.header.positions)
-    return Merged(
-        claim=claim,
-        copied=copied or NOTHING,
-        counts=counts,
-        reasons=reasons,
-        warnings=warnings,
-        columns=columns,
-    )
+    return Merged(claim=claim, copied=copied or NOTHING, counts=counts, reasons=reasons, warnings=warnings)
 
 
 def record_imports(
-    connection: Connection, files: Sequence[Merged], *, at: dt.datetime, seconds: float, telling: Telling
+    connection: Connection, files: Sequence[Merged], *, at: dt.datetime, seconds: float, tells_success: bool
 ) -> list[Imported]:
     """Record that files of one client were imported, and tell of each what is worth telling.
-
-    Each is compared with what the client's past has of its kind, in which it stands for those that follow.
 
     Args:
         connection: a connection within the transaction that has stored their users.
         files: the files, all of one directory.
         at: when the import is decided, UTC.
         seconds: how long the import of each file took.
-        telling: who is told of files of which every row was imported.
+        tells_success: whether somebody is told of a file that nobody would be told of otherwise.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database failed, or a claim was recorded before.
     """
-    client = files[0].claim.client
     names = _names(connection, [file.claim for file in files], at)
-    compared = _compared(files, former_files(connection, client))
-    earlier = earlier_claims(connection, client, {file.copied.sha256 for file in files})
+    earlier = earlier_claims(connection, files[0].claim.client, {file.copied.sha256 for file in files})
     done = [
         Imported(
             claim=file.claim,
             counts=file.counts,
             reasons=file.reasons,
-            warnings=remarks,
+            warnings=(*file.warnings, *_remarks(file)),
             sha256=file.copied.sha256,
             same_as=earlier.get(file.copied.sha256),
             seconds=seconds,
             archive=archive,
             report=report if file.counts.failed else None,
         )
-        for file, (archive, report), (remarks, _) in zip(files, names, compared, strict=True)
+        for file, (archive, report) in zip(files, names, strict=True)
     ]
-    write_entries(
-        connection,
-        [imported_values(each, file.copied, file.columns, at) for each, file in zip(done, files, strict=True)],
-    )
-    for each, (_, before) in zip(done, compared, strict=True):
-        if is_told(each.counts, each.warnings, before, telling.remarks):
-            write_notice(connection, notice_of(each), at)
-        elif telling.success:
-            write_notice(connection, notice_of(each).to(Audience.SUCCESS), at)
+    write_entries(connection, [imported_values(each, file.copied, at) for each, file in zip(done, files, strict=True)])
+    for each in done:
+        _tell(connection, each, at, tells_success=tells_success)
     return done
 
 
-def _compared(
-    files: Sequence[Merged], past: Sequence[FormerFile]
-) -> list[tuple[tuple[Remark, ...], FormerFile | None]]:
-    """The remarks about each file, and the former file with which it is compared; None where it is the first."""
-    former, found = [*past], []
-    for file in files:
-        name = shown_name(file.claim.name)
-        before = like(former, name, file.columns)
-        remarks = (*file.warnings, *_of_upload(file), *gone(file.columns, before))
-        found.append((remarks, before))
-        told = frozenset((remark.code, remark.column) for remark in remarks)
-        former.insert(0, FormerFile(file=name, columns=frozenset(file.columns), counts=file.counts, remarks=told))
-    return found
-
-
-def _of_upload(file: Merged) -> Sequence[Remark]:
+def _remarks(file: Merged) -> Sequence[Remark]:
     """What is to be said of the end of an upload, unless the file itself has shown that it may be cut."""
     is_said = any(each.code == "may_be_cut" for each in file.warnings)
     return [warning("end_not_seen")] if file.claim.is_end_unseen and not is_said else []
+
+
+def _tell(connection: Connection, done: Imported, at: dt.datetime, *, tells_success: bool) -> None:
+    """Tell the sender of failures, and whoever wants to know of a file without any."""
+    if is_worth_telling(done):
+        write_notice(connection, notice_of(done), at)
+    elif tells_success:
+        write_notice(connection, notice_of(done).to(Audience.SUCCESS), at)
 
 
 def record_refusal(

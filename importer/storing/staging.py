@@ -154,10 +154,6 @@ class Staging:
         filled = self._fill(connection, judged, lambda: judged, self._identities(connection))
         return Staged(self, judged, None, _NO_ROWS) if filled is None else filled
 
-    def forget(self) -> None:
-        """Stage the rows anew the next time, as the database has rolled back what was done to them."""
-        self._early = None
-
     def _identities(self, connection: Connection) -> Identities | None:
         return self._known_users(connection).identities(self._rows.expected) if self.store.skips_unchanged else None
 
@@ -227,8 +223,6 @@ class Staged:
         if rows.is_empty():
             return 0
         self._fallen = pl.Series("row", np.union1d(self._fallen, rows), pl.Int64)
-        if self.is_empty:
-            return 0
         fallen = self._apart(connection, "fallen", rows)
         return connection.execute(delete(self.table).where(self.table.c.row.in_(select(fallen.c.row)))).rowcount
 

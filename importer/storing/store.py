@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from sqlalchemy import Table
 
 from importer.formats.columns import Format, unique_columns
-from importer.model import AS_USUAL, Telling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +15,13 @@ class Store:
         format: the columns of `users`.
         users: the table, as `importer.database.tables.user_table` gives it for the format.
         skips_unchanged: whether a row that repeats what the feed last gave leaves its user alone, whatever is stored.
-        telling: who is told of files of which every row was imported.
+        tells_success: whether somebody is told of a file that nobody would be told of otherwise.
     """
 
     format: Format
     users: Table
     skips_unchanged: bool = True
-    telling: Telling = AS_USUAL
+    tells_success: bool = False
 
     @property
     def key(self) -> str:

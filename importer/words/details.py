@@ -12,9 +12,8 @@ from importer.model import Detail
 from importer.words.outages import CURE, OUTAGE_SENTENCES
 from importer.words.translating import translated
 
-LIST, CLAUSES = "list", "clauses"
-"""The codes of several details in a row, separated by commas or by semicolons; their facts are the parts, in order."""
-_SEPARATORS = {LIST: ", ", CLAUSES: "; "}
+LIST = "list"
+"""The code of several details in a row; its facts are the parts, in their order."""
 
 SENTENCES = {
     "at": "{where}: {why}",
@@ -34,8 +33,6 @@ SENTENCES = {
     "folder_is_link": "{folder} is a link",
     "folder_is_no_client": "{folder} is no name for a client",
     "folders_share": "{folders} share {variables}",
-    "folder_gone": "{where} is no longer there since {since}",
-    "no_client_folder": "there is no client's folder in it, and there were {number}; a disk may not be mounted",
     "no_folder": "{variables} has no folder",
     "no_folder.nearest": "{variables} has no folder (did you mean {nearest}?)",
     "upload_directory": "upload directory",
@@ -58,7 +55,7 @@ SENTENCES = {
     "log_astray": "{file} lies here, and the log calls it {path}",
     "log_unreadable": "the log cannot be read: {why}",
     "log_told_nothing": "a file came more than an hour ago, and the log has told of no upload into this directory yet",
-    "in_all": "{number} in all, among them {first}",
+    "in_all": "{number} in all",
     "hard_linked": "{file} has other names as well (hard links); it is imported once this one is its only name",
     "held_files": "cut off, or not known to be whole: {files}",
     "draft_files": "under a temporary name: {files}",
@@ -124,10 +121,10 @@ def cure_detail(cause: str) -> Detail:
     return Detail(text=_ALL[code], code=code)
 
 
-def listed(parts: Iterable[Detail | str], code: str = LIST) -> Detail:
-    """Several details as one, separated as `code` says: LIST for names and phrases, CLAUSES for what has commas."""
+def listed(parts: Iterable[Detail | str]) -> Detail:
+    """Several details as one, separated by a comma and a blank."""
     facts = tuple((str(number), part) for number, part in enumerate(parts))
-    return Detail(text=_SEPARATORS[code].join(str(part) for _, part in facts), code=code, facts=facts)
+    return Detail(text=", ".join(str(part) for _, part in facts), code=LIST, facts=facts)
 
 
 def os_error_detail(error: OSError) -> Detail | str:
@@ -152,8 +149,8 @@ def detail_in(told: Detail | str, language: str, shown: Callable[[str], str] = s
         name: fact if name in _COPIED and isinstance(fact, str) else detail_in(fact, language, shown)
         for name, fact in told.facts
     }
-    if told.code in _SEPARATORS:
-        return _SEPARATORS[told.code].join(facts.values())
+    if told.code == LIST:
+        return ", ".join(facts.values())
     try:
         return translated(_ALL[told.code], language).format(**facts)
     except KeyError:  # it was stored by a version that has another sentence, or names other facts

@@ -33,15 +33,6 @@ def catalogue(language: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(compiled)
 
 
-def number_in(value: int, language: str) -> str:
-    """A whole number as people write it: 1,204."""
-    if language == "en":
-        return f"{value:,}"
-    from babel.numbers import format_decimal  # noqa: PLC0415 - see above
-
-    return format_decimal(value, locale=language)
-
-
 def translated(sentence: str, language: str) -> str:
     """A sentence, or a template of one, in that language; one that no catalogue knows stays as it is."""
     return catalogue(language).gettext(sentence) if sentence else sentence

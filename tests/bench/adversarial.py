@@ -25,13 +25,6 @@ def _open_quote(records: int) -> Iterator[str]:
     return (person(n) if n else person(n).replace(",OPSCOM,", ',"OPSCOM,', 1) for n in range(records))
 
 
-def _three_reasons(records: int) -> Iterator[str]:
-    """Rows that all fail, for a login source, an address and a date; the unknown values are all different."""
-    for n in range(records):
-        record = person(n).replace(",OPSCOM,", f",OPSCAM {n},", 1).replace("@", "@@", 1)
-        yield f"{record[:-10]}{20_000 + n % 20_000}"
-
-
 def _clean(records: int) -> Iterator[str]:
     return map(person, range(records))
 
@@ -42,7 +35,6 @@ FILES: Mapping[str, Callable[[int], Iterator[str]]] = {
     "every row ragged (after 9 MB)": _ragged,
     "one stray quote in every line": _stray_quotes,
     "one open quote at the start": _open_quote,
-    "three reasons in every row": _three_reasons,
 }
 
 

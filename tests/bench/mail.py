@@ -54,7 +54,7 @@ def _delivered(place: Path, server: SmtpServer, *, count: int, megabytes: int) -
         store(engine, notice)
         if megabytes:
             _write_report(place / "bak" / str(notice.report), megabytes)
-    outbox.form(engine, LETTERS, ADDRESSES, now=NOW)
+    outbox.form(engine, LETTERS, ADDRESSES, now=NOW, next_run=None)
     engine.dispose()
     before = len(server.received)
     command: list[str | Path] = [sys.executable, "-m", "tests.bench.mail", str(engine.url), str(server.port)]

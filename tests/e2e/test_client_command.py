@@ -96,17 +96,6 @@ def test_a_client_that_was_removed_gets_in_no_more_and_its_files_stay(machine: M
         assert clients.upload_with_ftplib(server, CSV, "again.csv").startswith("226")
 
 
-def test_a_client_whose_folder_has_gone_is_removed_without_its_account(machine: Machine) -> None:
-    state = Path("/srv/userdrop/state")
-    known = json.dumps({"directory": str(UPLOAD), "clients": {"gone": None}})
-    machine.run(f"echo '{known}' >{state}/clients.json")
-    said = machine.run("userdrop client remove gone --dry-run; userdrop client remove gone; echo ended with $?")
-    assert f"{UPLOAD}/gone, the folder of the client gone, is no longer there" in said
-    assert said.endswith("the client gone is missed no more\nended with 0\n")
-    assert machine.may("userdrop", f"grep gone {state}/removed-clients.json")
-    assert "no account gets in as the client 'gone'" in machine.run("userdrop client remove gone")
-
-
 def test_what_a_dry_run_prints_is_what_is_done(machine: Machine) -> None:
     before = machine.run("cat /etc/passwd /etc/shadow /etc/group /etc/shells; getfacl -R /srv")
     planned = machine.on_terminal("userdrop client add zeta --dry-run")

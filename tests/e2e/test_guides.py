@@ -12,7 +12,7 @@ from tests.e2e.house import House, imported_at_next_tick
 from tests.servers.ftps import FtpsServer
 from tests.servers.ports import LOOPBACK, reserved_ports
 from tests.servers.tools import environment, needs
-from tests.tools.docs import CLIENTS, OPERATOR, part_of
+from tests.tools.docs import CLIENT, OPERATOR, part_of
 
 STUDENTS = files.csv_of(files.good(1), files.bad(2))
 
@@ -20,7 +20,7 @@ STUDENTS = files.csv_of(files.good(1), files.bad(2))
 def script_of(program: str) -> str:
     """The client's lines for a program."""
     (script,) = re.findall(
-        rf"^\*\*{program}\*\*.*?^```sh\n(.*?)^```$", CLIENTS["en"].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        rf"^\*\*{program}\*\*.*?^```sh\n(.*?)^```$", CLIENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
     return str(script)
 

@@ -42,7 +42,7 @@ def test_where_personal_data_may_not_travel_a_mail_says_where_it_lies(house: Hou
     (mail,) = map(parsed, house.mail_files())
     assert list(mail.iter_attachments()) == []
     (entry,) = house.imports()
-    assert f"Correct the rows in bak/{entry['report']} and upload that file again." in plain(mail)
+    assert f"Correct the rows in bak/{entry['report']} and drop that file again." in plain(mail)
 
 
 def test_success_is_told_to_those_who_want_to_know(house: House) -> None:

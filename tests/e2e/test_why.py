@@ -58,7 +58,7 @@ def test_what_is_not_done_is_told_with_its_reason(house: House) -> None:
         draft, *_ = why(house, "b.csv")["now"]
     nobody, *_ = why(house, "c.csv")["now"]
     assert "only names that end with .csv, .txt, .csv.gz are imported" in other_name
-    assert "(odd_file): list.xlsx" in alert
+    assert "odd_file, list.xlsx" in alert
     assert "under which clients still write" in still_written
     assert "as b.csv.part" in draft
     assert nobody.endswith(f"{len(STUDENTS)} bytes; nothing is done with it, as no userdrop runs")

@@ -24,6 +24,7 @@ STRUCTURE: tuple[Change, ...] = (
     lambda record: record.replace(",OPSCOM,", ',"OPSCOM"x,', 1),
     lambda record: record.replace(",OPSCOM,", ",OPSCOM\0,", 1),
     lambda record: record.replace(",OPSCOM,", ",OPSCOM\udcff,", 1),
+    lambda _: COLUMNS,
 )
 CONTENT: tuple[Change, ...] = (
     lambda record: record.replace(",OPSCOM,", ",,", 1),

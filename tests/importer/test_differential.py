@@ -86,15 +86,15 @@ def differences_in_judging(case: Case) -> list[str]:
 
 
 def differences_in_reading(case: Case) -> list[str]:
-    header_names = case.format.header_names
+    known_names = case.format.known_names
     theirs = reference.read(
         case.data,
         name=case.name,
-        header_names=header_names,
+        known_names=known_names,
         max_record_bytes=case.reader.record_bytes,
         max_cell_bytes=case.reader.cell_bytes,
     )
-    ours = read(case.data, case.reader, name=case.name, header_names=header_names)
+    ours = read(case.data, case.reader, name=case.name, known_names=known_names)
     shown = case.reader.record_bytes // 4
     return _differences(_cut(asdict(ours), shown), _cut(asdict(as_read(theirs)), shown))
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
 
 from importer.files import claiming
+from importer.files.attempts import MAX_ATTEMPTS
 from importer.files.claiming import fingerprint
 from importer.judging.judge import Source
 from importer.judging.together import read_together
@@ -21,6 +23,7 @@ from importer.model import (
     Imported,
     NotTaken,
     Outcome,
+    Quarantined,
     Refused,
     Returned,
     Superseded,
@@ -117,19 +120,28 @@ def test_a_refused_file_takes_no_other_along(site: Site) -> None:
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_a_row_that_the_database_refuses_fails_and_takes_no_other_along(
+def test_a_file_that_the_database_refuses_takes_no_other_along_and_is_set_aside_alone(
     site: Site,
     plain: bool,  # noqa: FBT001 - pytest gives it
 ) -> None:
     with site.engine.begin() as connection:
         connection.execute(text("CREATE UNIQUE INDEX one_a_city ON users (city)"))
-    bad = "uid,city\nU3,Hull\nU4,Oslo\n" if plain else "uid,city\nU3,Hull\nU4,Oslo\nU6,much too long\n"
+    bad = "uid,city\nU3,Hull\n" if plain else "uid,city\nU3,Hull\nU4,much too long\n"
     names = drop(site, "uid,city\nU1,Hull\n", "uid,city\nU2,Delhi\n", bad, "uid,city\nU5,Paris\n")
-    site.take(*names)
-    assert sorted(site.users()) == ["U1", "U2", "U4", "U5"]
-    failed = {entry["file"]: [reason["code"] for reason in entry["reasons"]] for entry in site.ledger()}
-    assert failed == {"a.csv": [], "b.csv": [], "c.csv": ["refused_by_database", "too_long"][: 2 - plain], "d.csv": []}
-    assert site.claims() == []
+    outcomes: list[Outcome] = []
+    uploads = [site.seen(name) for name in names]
+    with pytest.raises(IntegrityError):
+        outcomes.extend(site.importer().import_files("acme", site.folder, uploads))
+    assert list(site.users()) == ["U1", "U2", "U5"]
+    assert [entry["file"] for entry in site.ledger()] == ["a.csv", "b.csv", "d.csv"]
+    assert len(site.archived()) == 3
+    (left,) = site.claims()
+    assert left.name == "c.csv"
+    for _ in range(MAX_ATTEMPTS - 1):
+        with pytest.raises(IntegrityError):
+            site.recover()
+    assert [type(outcome) for outcome in site.recover()] == [Quarantined]
+    assert list(site.users()) == ["U1", "U2", "U5"]
 
 
 def append(path: Path) -> None:

@@ -34,7 +34,6 @@ from importer.model import (
     Returned,
     Superseded,
     Suspected,
-    Telling,
     Unarchived,
 )
 from importer.reading.user_file import Limits, open_user_file
@@ -214,7 +213,7 @@ def test_a_file_that_is_too_large_goes_to_bak_unread(site: Site) -> None:
     assert (refused.refusal.code, refused.sha256) == ("file_too_large", "")
     archived = site.folder.directory / "bak" / f"people.{STAMP}.csv"
     with pytest.raises(FileRefused) as checked:
-        open_user_file(archived, name="people.csv", header_names=site.format.header_names, limits=limits)
+        open_user_file(archived, name="people.csv", known_names=site.format.known_names, limits=limits)
     assert refused.refusal == checked.value.refusal
     assert site.archived() == {f"people.{STAMP}.csv": b"uid\nU1\n"}
 
@@ -563,7 +562,7 @@ def test_an_importer_skips_or_writes_rows_that_repeat_what_the_file_said(
 
 
 def test_success_is_told_to_whom_it_concerns_and_failure_to_the_sender(site: Site) -> None:
-    importer = Importer(site.engine, site.format, LIMITS, clock(), telling=Telling(success=True))
+    importer = Importer(site.engine, site.format, LIMITS, clock(), tells_success=True)
     contents = {
         "good.csv": "uid\nU1\n",
         "also.csv": "uid\nU2\n",
@@ -573,4 +572,4 @@ def test_success_is_told_to_whom_it_concerns_and_failure_to_the_sender(site: Sit
     for name, content in contents.items():
         site.drop(name, content)
     assert [*importer.import_files("acme", site.folder, [site.seen(name) for name in contents])]
-    assert sorted(site.notices()) == [*[("imported", "client")] * 2, *[("imported", "success")] * 2]
+    assert sorted(site.notices()) == [("imported", "client"), *[("imported", "success")] * 3]

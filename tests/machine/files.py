@@ -36,8 +36,7 @@ DROPS = st.dictionaries(NAMES, CONTENTS, min_size=1, max_size=4)
 def corrected(report: bytes, users: Users) -> bytes:
     """A failed-users CSV in which each cell that is wrong, and no other, has become right."""
     names, *rows = csv.reader(io.StringIO(report.decode("utf-8-sig"), newline=""), strict=True)
-    # What is right after all needs no row to be known again.
-    table = [dict(zip(names, row, strict=True)) | {"import_error": "", "import_id": ""} for row in rows]
+    table = [dict(zip(names, row, strict=True)) for row in rows]
     fresh = (f"N{number}" for number in range(1, 1000))
     while failed := judge(users, _written(names, table)).failed:
         for row, reasons in failed.items():

@@ -27,7 +27,7 @@ from importer.model import Suspected, Unarchived
 from tests.importing import LIMITS, PEOPLE, by_name
 from tests.machine.fates import Crash, Fate, Fault, Kind
 from tests.machine.files import CONTENTS, DROPS, NAMES, corrected, reported_rows
-from tests.machine.model import NOBODY, Former, Judged, Users, judge, quarantined
+from tests.machine.model import NOBODY, Judged, Users, judge, quarantined
 
 CLIENTS = st.sampled_from(["acme", "beta"])
 FAULTS = st.sampled_from(Kind).flatmap(
@@ -60,7 +60,6 @@ class Client:
         done: committed, in their order.
         ids: of their claims.
         suspects: claims of which the importer has said that they come last.
-        formers: what was imported, each with its time and claim.
     """
 
     name: str
@@ -71,13 +70,7 @@ class Client:
     done: list[tuple[File, Judged]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
-    formers: list[tuple[tuple[str, str], Former]] = field(default_factory=list)
     needs_recovery: bool = False
-
-    @property
-    def past(self) -> list[Former]:
-        """What was imported, the newest first."""
-        return [former for _, former in sorted(self.formers, key=lambda each: each[0], reverse=True)]
 
     @property
     def bak(self) -> Path:
@@ -323,15 +316,9 @@ class Imports(RuleBasedStateMachine):
         """The ledger says that the file came to its end: the model follows."""
         is_quarantined = entry["status"] == "quarantined"
         assert not is_quarantined or file.crashes >= MAX_ATTEMPTS
-        judged = (
-            quarantined(client.users)
-            if is_quarantined
-            else judge(client.users, file.content, name=file.name, past=client.past)
-        )
+        judged = quarantined(client.users) if is_quarantined else judge(client.users, file.content)
         client.users = judged.users
         client.done.append((file, judged))
-        if judged.former is not None:
-            client.formers.append(((str(entry["committed_at"]), entry["claim_id"]), judged.former))
 
     def _look_at_the_database(self, client: Client, ledger: list[dict[str, Any]]) -> None:
         users = {row["uid"]: {name: row[name] for name in NOBODY} for row in self._rows(user_table(PEOPLE), client)}

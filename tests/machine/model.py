@@ -4,7 +4,7 @@ Rows are judged by themselves by `tests.reference`; what needs the stored users 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from importer.formats.columns import CLEAR
@@ -22,15 +22,6 @@ _UNIQUE = ("email", "user_name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Former:
-    """An imported file: its name, the format's columns that it has, and the remarks about it."""
-
-    name: str
-    columns: frozenset[str]
-    remarks: frozenset[Reason]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """What must become of a file.
 
@@ -40,7 +31,6 @@ class Judged:
         told: kind and audience of its notices.
         counts: as `importer.model.Counts` names them.
         failed: row → its reasons.
-        former: what later files are compared with; None where it was not imported.
     """
 
     status: str
@@ -49,11 +39,10 @@ class Judged:
     refusal: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[int, list[Reason]] = field(default_factory=dict)
-    former: Former | None = None
 
 
-def judge(users: Users, content: bytes, *, name: str = "people.csv", past: Sequence[Former] = ()) -> Judged:
-    """A file of that content is imported after those of the past, the newest first."""
+def judge(users: Users, content: bytes) -> Judged:
+    """A file of that content is imported."""
     verdict = check(content, name="people.csv", format=PEOPLE, today=NOW.date())
     if isinstance(verdict, Refused):
         told = Counter([("refused", "client"), ("refused", "admin")])
@@ -65,42 +54,14 @@ def judge(users: Users, content: bytes, *, name: str = "people.csv", past: Seque
         failed[row] = [("duplicate_user", column) for column in taken]
     after, became = _merged(users, kept)
     counts = {"accepted": len(kept), "failed": len(failed), "blank": verdict.blank, **became}
-    columns = _columns(content)
-    before = _like(name, columns, past)
-    remarks = set(verdict.warnings)
-    if before is not None:
-        remarks |= {("column_gone", column) for column in before.columns - columns}
-    is_told = failed or remarks - (before.remarks if before is not None else set())
+    is_told = failed or ("may_be_cut", None) in verdict.warnings
     return Judged(
         status="imported",
         users=after,
         told=Counter([("imported", "client")] if is_told else []),
         counts={"records": len(kept) + len(failed) + verdict.blank, **counts},
         failed=failed,
-        former=Former(name=name, columns=columns, remarks=frozenset(remarks)),
     )
-
-
-def _columns(content: bytes) -> frozenset[str]:
-    header = content.decode("utf-8-sig", "replace").splitlines()[0]
-    return frozenset(column.name for column in PEOPLE.columns) & {*header.split(",")}
-
-
-def _like(name: str, columns: frozenset[str], past: Sequence[Former]) -> Former | None:
-    """The newest of its name but for digits, else the newest of those whose columns are most like its own."""
-
-    def bare(text: str) -> str:
-        return "".join(character for character in text if not character.isdigit())
-
-    for each in past:
-        if bare(each.name) == bare(name):
-            return each
-    best, alike = None, -1.0
-    for each in past:
-        share = len(each.columns & columns) / len(each.columns | columns)
-        if share > alike:
-            best, alike = each, share
-    return best
 
 
 def quarantined(users: Users) -> Judged:

@@ -109,8 +109,7 @@ def test_a_second_odd_file_is_named_once_30_seconds_after_it_was_seen() -> None:
 
 def test_how_many_files_there_are_is_no_news_but_a_name_is() -> None:
     def stuck(number: int, *names: str) -> Detail:
-        first, *others = names
-        return listed([detail("held_files", files=listed([detail("in_all", number=number, first=first), *others]))])
+        return listed([detail("held_files", files=listed([detail("in_all", number=number), *names]))])
 
     board = _told(_odd(Board(), stuck(11, "a.csv", "b.csv"), NOW), _at(30))
     assert decide(_odd(board, stuck(12, "a.csv", "b.csv"), _at(60)), _at(hours=100)) == ()

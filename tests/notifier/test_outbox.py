@@ -33,7 +33,6 @@ from notifier.model import (
 )
 from notifier.packing import Packing, pack
 from notifier.retrying import LONGEST_WAIT
-from notifier.timing import NextRun
 from tests.mailing import ADDRESSES, LETTERS, NOTES, NOW, REPORT, failed_rows, queue, refused, store, store_import
 from tests.servers.postgresql import PostgresqlServer
 
@@ -47,7 +46,7 @@ def engine(engine: Engine) -> Engine:
 
 
 def _form(engine: Engine, *, gather: timedelta = timedelta(0), addresses: Addresses = ADDRESSES) -> list[Queued]:
-    return outbox.form(engine, LETTERS, addresses, now=NOW, gather=gather)
+    return outbox.form(engine, LETTERS, addresses, now=NOW, next_run=None, gather=gather)
 
 
 def _lease(engine: Engine, limit: int = 100, **later: float) -> list[LeasedMail]:
@@ -100,9 +99,9 @@ def test_a_message_id_is_new_and_of_the_administrators_domain(admin: str, domain
 
 
 def test_a_mail_is_queued_with_all_that_its_sending_needs(engine: Engine) -> None:
-    notice, next_run = failed_rows(), NextRun.WHEN_SENT
+    notice, next_run = failed_rows(), NOW + timedelta(days=1)
     store(engine, notice, notice.to(Audience.ADMIN), at=NOW - timedelta(minutes=1))
-    formed = outbox.form(engine, LETTERS, ADDRESSES, now=NOW)
+    formed = outbox.form(engine, LETTERS, ADDRESSES, now=NOW, next_run=next_run)
     rows = queue(engine)
     assert formed == [
         Queued(id=row["id"], audience=audience, client="acme")
@@ -133,7 +132,6 @@ def test_a_mail_is_queued_with_all_that_its_sending_needs(engine: Engine) -> Non
             "ended_at": None,
             "last_error": None,
             "refused_since": None,
-            "spared_at": None,
         }
         assert row["message_id"].endswith("@parking.example>")
 
@@ -164,7 +162,7 @@ def test_a_mail_is_sent_as_it_was_formed(engine: Engine, stored: str | None, lan
     with engine.begin() as connection:
         connection.execute(update(mails).values(language=stored))
     (mail,) = _lease(engine)
-    letter = LETTERS.to_client([failed_rows()], NextRun.WHEN_SENT)
+    letter = LETTERS.to_client([failed_rows()], None)
     assert mail == LeasedMail(
         id=mail.id,
         message_id=mail.message_id,
@@ -237,7 +235,7 @@ def test_the_oldest_notices_are_formed_first_where_they_are_many(
 
 
 def _form_at(engine: Engine, at: datetime) -> list[Queued]:
-    return outbox.form(engine, LETTERS, ADDRESSES, now=at)
+    return outbox.form(engine, LETTERS, ADDRESSES, now=at, next_run=None)
 
 
 def _pending(engine: Engine) -> int:
@@ -780,7 +778,7 @@ def test_success_is_mailed_to_those_who_want_to_know(engine: Engine) -> None:
     fine = failed_rows(counts=Counts(records=3, accepted=3), reasons=(), report=None, warnings=())
     store(engine, fine.to(Audience.SUCCESS))
     addresses = dataclasses.replace(ADDRESSES, success=("head@client.example",))
-    assert len(outbox.form(engine, LETTERS, addresses, now=NOW)) == 1
+    assert len(outbox.form(engine, LETTERS, addresses, now=NOW, next_run=None)) == 1
     (mail,) = queue(engine)
     assert (mail["recipient"], mail["subject"]) == (
         "head@client.example",
@@ -795,5 +793,5 @@ def test_a_client_s_success_is_mailed_to_whom_that_client_names(engine: Engine) 
         ADDRESSES,
         own=lambda client: OwnAddresses(success=("head@acme.example",) if client == "acme" else ()),
     )
-    outbox.form(engine, LETTERS, addresses, now=NOW)
+    outbox.form(engine, LETTERS, addresses, now=NOW, next_run=None)
     assert [(mail["client"], mail["recipient"]) for mail in queue(engine)] == [("acme", "head@acme.example")]

@@ -95,7 +95,7 @@ async def test_postfixs_size_limit_is_obeyed_by_a_smaller_message(tmp_path: Path
 async def test_postfix_takes_an_address_beyond_ascii(engine: Engine, peer: Postfix) -> None:
     store(engine, failed_rows(report=None))
     changed = dataclasses.replace(ADDRESSES, failed_import=("josé@client.example",))
-    outbox.form(engine, LETTERS, changed, now=NOW)
+    outbox.form(engine, LETTERS, changed, now=NOW, next_run=None)
     assert (await delivery(engine, peer).once()).sent == 1
     assert "josé" in str(parsed(peer.wait_for(1)[0])["To"])
 
@@ -156,7 +156,6 @@ async def test_postfix_takes_the_name_that_is_given_by_default() -> None:
 def _to(recipient: str) -> Message:
     message = EmailMessage()
     message["From"], message["To"] = ADDRESSES.admin, recipient
-    message["Reply-To"] = ADDRESSES.admin
     message.set_content("text\n")
     return Message(tree=message)
 
@@ -164,7 +163,7 @@ def _to(recipient: str) -> Message:
 def test_whoever_is_killed_loses_no_mail_and_repeats_one_with_its_message_id(tmp_path: Path, peer: Postfix) -> None:
     engine = database(tmp_path)
     store(engine, *(failed_rows(number, client=f"c{number}", report=None) for number in range(MAILS)))
-    outbox.form(engine, LETTERS, ADDRESSES, now=NOW)
+    outbox.form(engine, LETTERS, ADDRESSES, now=NOW, next_run=None)
     with engine.begin() as connection:
         connection.execute(update(mails).values(created_at=NOW))
     engine.dispose()

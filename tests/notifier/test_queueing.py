@@ -1,6 +1,5 @@
 """What is asked of the queue of mails, in a real SQLite file and in a real PostgreSQL."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,34 +21,22 @@ def engine(engine: Engine) -> Engine:
 
 
 def _form(engine: Engine) -> None:
-    outbox.form(engine, LETTERS, ADDRESSES, now=LATER, gather=timedelta(0))
+    outbox.form(engine, LETTERS, ADDRESSES, now=LATER, next_run=None, gather=timedelta(0))
 
 
 def test_the_mails_about_an_import_are_those_formed_from_its_notices(engine: Engine) -> None:
     one, other = failed_rows(1), failed_rows(2, client="other")
     store(engine, one, one.to(Audience.ADMIN), other, at=NOW)
     with engine.connect() as connection:
-        waiting = about(connection, one.client, str(one.claim_id), NOW, file=one.file, now=LATER)
+        waiting = about(connection, one.client, str(one.claim_id), NOW, now=LATER)
     assert (waiting.is_to_be_formed, waiting.mails) == (True, ())
     _form(engine)
     with engine.connect() as connection:
-        found = about(connection, one.client, str(one.claim_id), NOW, file=one.file, now=LATER)
-        nothing = about(connection, one.client, "another", NOW, file=one.file, now=LATER)
+        found = about(connection, one.client, str(one.claim_id), NOW, now=LATER)
+        nothing = about(connection, one.client, "another", NOW, now=LATER)
     assert not found.is_to_be_formed
     assert [mail.recipient for mail in found.mails] == ["admin@parking.example", "registrar@client.example"]
     assert (nothing.is_to_be_formed, nothing.mails) == (False, ())
-
-
-def test_of_the_mails_of_one_moment_only_those_that_name_the_file_are_about_it(engine: Engine) -> None:
-    one, same = failed_rows(1), refused()
-    about_another = replace(same, client=one.client, claim_id="another", file=f"x{one.file}")
-    store(engine, one, about_another.to(Audience.ADMIN), at=NOW)
-    _form(engine)
-    with engine.connect() as connection:
-        found = about(connection, one.client, str(one.claim_id), NOW, file=one.file, now=LATER)
-        other = about(connection, one.client, "another", NOW, file=about_another.file, now=LATER)
-    assert [mail.recipient for mail in found.mails] == ["registrar@client.example"]
-    assert [mail.recipient for mail in other.mails] == ["admin@parking.example"]
 
 
 def test_mails_are_counted_by_state(engine: Engine) -> None:

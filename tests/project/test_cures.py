@@ -9,10 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SPEAKING = [
-    "importer/words/details.py",
-    "notifier/alert_texts.py",
-    "watcher/asking_doctor.py",
-    "watcher/stories/sentences.py",
+    *("notifier/alert_texts.py", "importer/words/details.py", "watcher/stories/story.py", "watcher/asking_doctor.py"),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "watcher" / "doctor").glob("*.py")),
 ]
 """The modules whose sentences tell the administrator what to do."""
@@ -24,10 +21,6 @@ HARMLESS = {
     "remove a file from ",  # the doctor's own, with which it has tried
     ", and removed, on one device",
     "before it was taken here: removed, renamed, or taken by another node",  # what somebody has done
-    "The folder was removed or has another name",
-    "it was removed or has another name",
-    "or the client is removed by",
-    "userdrop client remove",  # which keeps the folder and what it holds
 }
 REMOVING = re.compile(r"\b(?:remov\w*|delet\w*|rm|rmdir|unlink|truncate|shred)\b", re.IGNORECASE)
 

@@ -28,15 +28,15 @@ LIBRARIES = {
     "shlex": frozenset({"join", "quote"}),
     "sys": frozenset({"version"}),
     "numpy": frozenset({"cumsum", "searchsorted"}),
-    "polars": frozenset({"DataFrame", "Expr", "Int32", "Int64", "Series", "String", "all", "any_horizontal"})
-    | {"coalesce", "col", "concat", "concat_str", "duration", "lit", "when"},
+    "polars": frozenset({"DataFrame", "Expr", "Int64", "Series", "String", "all", "any_horizontal", "coalesce", "col"})
+    | {"concat", "concat_str", "lit", "when"},
     "polars_hash": frozenset({"HExpr", "concat_str"}),
     # The collector of the process reads its own numbers in /proc; the metrics are pure but for that.
     "prometheus_client": frozenset({"CollectorRegistry", "ProcessCollector", "generate_latest"}),
     "prometheus_client.exposition": frozenset({"CONTENT_TYPE_PLAIN_0_0_4"}),
     "prometheus_client.registry": frozenset({"Collector"}),
 }
-OURS_THAT_COMPUTE = {"is_candidate", "is_temporary", "number_in", "translated"}
+OURS_THAT_COMPUTE = {"is_candidate", "is_temporary", "translated"}
 """The functions of modules that are not pure themselves; else only nouns (classes and constants) come from there."""
 ACTING_BUILTINS = {
     *("breakpoint", "compile", "delattr", "eval", "exec", "exit", "getattr", "globals", "help", "input", "locals"),

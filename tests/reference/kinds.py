@@ -2,27 +2,25 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 
 from importer.formats.columns import Column, Format
 
-SPELLINGS = (
-    "january jan janvier janv",
-    "february feb février fevrier févr fevr fév fev",
-    "march mar mars",
-    "april apr avril avr",
-    "may mai",
-    "june jun juin",
-    "july jul juillet juil",
-    "august aug août aout",
-    "september sep sept septembre",
-    "october oct octobre",
-    "november nov novembre",
-    "december dec décembre decembre déc",
-)
-MONTH_OF = {spelling: number for number, names in enumerate(SPELLINGS, start=1) for spelling in names.split()}
-NAME_OF_MONTH = f"(?P<name>{'|'.join(sorted(MONTH_OF, key=len, reverse=True))})[.]?"
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 DATE_PARTS = {
     "%Y": "(?P<year>[0-9]{4})",
     "%y": "(?P<short_year>[0-9]{2})",
@@ -31,10 +29,9 @@ DATE_PARTS = {
     "%e": "(?P<day> ?[0-9]|[0-9]{2})",
     "%-m": "(?P<month>[0-9]{1,2})",
     "%-d": "(?P<day>[0-9]{1,2})",
-    "%b": NAME_OF_MONTH,
-    "%B": NAME_OF_MONTH,
+    "%b": f"(?P<name>{'|'.join(month[:3] for month in MONTHS)})",
+    "%B": f"(?P<name>{'|'.join(MONTHS)})",
 }
-TIME = "(T| +)(0?0:00(:00([.,]0+)?)?|12:00(:00)? ?AM)( ?(Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?"
 
 
 def value_of(text: str, column: Column, format_: Format, today: date) -> str | None:
@@ -99,10 +96,9 @@ def _decimal(text: str) -> str | None:
 
 
 def _boolean(text: str) -> str | None:
-    word = alike(text)
-    if word in ("true", "yes", "y", "1", "oui", "o", "vrai"):
+    if text.lower() in ("true", "yes", "y", "1"):
         return "true"
-    return "false" if word in ("false", "no", "n", "0", "non", "faux") else None
+    return "false" if text.lower() in ("false", "no", "n", "0") else None
 
 
 SIMPLE_KINDS: dict[str, Callable[[str], str | None]] = {
@@ -114,66 +110,51 @@ SIMPLE_KINDS: dict[str, Callable[[str], str | None]] = {
 }
 
 
-def alike(text: str) -> str:
-    """What is left of a text where case, blanks and the form of Unicode do not count."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text).lower()).strip()
-
-
 def _choice(text: str, column: Column) -> str | None:
-    names = [(name, code) for code, name in column.values.items()] + [*column.other_names.items()]
-    codes = [alike(code) for code in column.values]
-    names = [(name, code) for name, code in names if alike(name) not in codes]
-    return _known(text, column.values, names)
+    for code in column.values:
+        if code.lower() == text.lower():
+            return code
+    for code, name in column.values.items():
+        if name.lower() == text.lower():
+            return code
+    return None
 
 
 def _looked_up(text: str, column: Column, format_: Format) -> str | None:
     entries = format_.lookups[column.lookup or ""].entries
-    return _known(text, entries, [(name, id_) for id_, name in entries.items()]) if entries else text
-
-
-def _known(text: str, ids: Iterable[str], names: list[tuple[str, str]]) -> str | None:
-    """What is written just so comes first, and an id before a name; what may mean several things means none."""
-    if text in ids:
+    if not entries or text in entries:
         return text
-    just_so = [id_ for name, id_ in names if name == text]
-    if just_so:
-        return just_so[-1]
-    found = {id_ for id_ in ids if alike(id_) == alike(text)}
-    found = found or {id_ for name, id_ in names if alike(name) == alike(text)}
-    return found.pop() if len(found) == 1 else None
+    return next((id_ for id_, name in entries.items() if name == text), None)
 
 
 def _date(text: str, column: Column, today: date) -> str | None:
-    day_alone = re.sub(TIME + "$", "", text, flags=re.IGNORECASE | re.ASCII)
-    orders = [re.sub("[^Yymbd]|B", "", form.replace("B", "m").replace("b", "m")).lower() for form in column.formats]
-    others = [] if "ydm" in orders else ["%Y-%m-%d", "%Y/%m/%d"]
-    tried = [(text, form) for form in column.formats] + [(day_alone, form) for form in (*column.formats, *others)]
-    for candidate, form in tried:
-        day = _day(candidate, form, today if column.past else date(2068, 12, 31))
+    for form in column.formats:
+        day = _day(text, form)
         if day is not None:
             return day.isoformat() if not column.past or date(1900, 1, 1) <= day <= today else None
     return None
 
 
-def _day(text: str, form: str, latest: date) -> date | None:
+def _day(text: str, form: str) -> date | None:
     pattern = "".join(DATE_PARTS.get(part, re.escape(part)) for part in re.findall("%-?.|[^%]", form))
     match = re.fullmatch(pattern, text, re.IGNORECASE | re.ASCII)
     if match is None:
         return None
     part = match.groupdict()
-    years = [int(part["year"])] if "year" in part else [century + int(part["short_year"]) for century in (2000, 1900)]
-    days = [day for year in years if (day := _real_day(year, _month(part), int(part["day"]))) is not None]
-    if "year" in part:
-        return days[0] if days else None
-    return next((day for day in days if day <= latest), None)
-
-
-def _real_day(year: int, month: int, day: int) -> date | None:
     try:
-        return date(year, month, day)
+        return date(_year(part), _month(part), int(part["day"]))
     except ValueError:
         return None
 
 
+def _year(part: dict[str, str]) -> int:
+    if "year" in part:
+        return int(part["year"])
+    short = int(part["short_year"])
+    return short + (1900 if short >= 69 else 2000)
+
+
 def _month(part: dict[str, str]) -> int:
-    return int(part["month"]) if "month" in part else MONTH_OF[part["name"].lower()]
+    if "month" in part:
+        return int(part["month"])
+    return [month[:3].lower() for month in MONTHS].index(part["name"][:3].lower()) + 1

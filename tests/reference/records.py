@@ -1,19 +1,16 @@
 """Physical lines → records."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
-from importer.formats.names import normalised
+from importer.formats.columns import normalised
 from importer.reading.guarding import is_report, unguarded_text
-from importer.reading.nobodies import Expected
 from tests.reference.nouns import Blank, Good, Limits, Record, Rejected
-from tests.reference.text import BAD, PADDING, Line, bytes_of, trimmed
+from tests.reference.text import BAD, Line, bytes_of, trimmed
 
 NOT_WELL_FORMED = -1
-JUST_OURS = frozenset(normalised(name) for name in ("import_error", "import_row", "import_file", "import_id"))
+JUST_OURS = frozenset(normalised(name) for name in ("import_error", "import_row", "import_file"))
 """Columns whose text alone does not make a row: our report fills them for every row."""
 
 
@@ -22,12 +19,7 @@ def record_at(text: str, start: int, separator: str) -> tuple[list[str], int] | 
     cells = []
     at = start
     while True:
-        opening = _behind_blanks(text, at, separator)
-        if text.startswith('"', opening):
-            cell, at = _quoted_cell(text, opening)
-            at = at if at == NOT_WELL_FORMED else _behind_blanks(text, at, separator)
-        else:
-            cell, at = _plain_cell(text, at, separator)
+        cell, at = _quoted_cell(text, at) if text.startswith('"', at) else _plain_cell(text, at, separator)
         if at == NOT_WELL_FORMED or (at < len(text) and text[at] not in (separator, "\r", "\n")):
             return None
         cells.append(cell)
@@ -55,32 +47,19 @@ def _plain_cell(text: str, start: int, separator: str) -> tuple[str, int]:
     at = start
     while at < len(text) and text[at] not in (separator, "\r", "\n"):
         at += 1
-    return text[start:at], at
+    value = text[start:at]
+    if value.lstrip(" \t").startswith('"'):
+        return "", NOT_WELL_FORMED
+    return value, at
 
 
-def _behind_blanks(text: str, start: int, separator: str) -> int:
-    """Where the blanks end that begin there, which are nothing outside quotes."""
-    at = start
-    while at < len(text) and text[at] in " \t" and text[at] != separator:
-        at += 1
-    return at
-
-
-def has_stray_quotes(text: str, separator: str) -> bool:
-    """Whether two unquoted cells of a well-formed record have an odd number of quotes."""
-    odd = 0
-    at = 0
-    while at <= len(text):
-        opening = _behind_blanks(text, at, separator)
-        if text.startswith('"', opening):
-            at = _behind_blanks(text, _quoted_cell(text, opening)[1], separator)
-        else:
-            end = text.find(separator, at)
-            end = len(text) if end == -1 else end
-            odd += text.count('"', at, end) % 2
-            at = end
-        at += 1
-    return odd >= 2
+def _is_perfect(line: str, separator: str, width: int) -> bool:
+    """Whether a line by itself is a record of that width in which every quote opens or closes a cell."""
+    record = record_at(line, 0, separator)
+    if not line or record is None or len(record[0]) != width:
+        return False
+    cell = f'(?:"(?:[^"]|"")*"|[^"{separator}]*)'
+    return re.fullmatch(f"{cell}(?:[{separator}]{cell})*", line) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,110 +77,46 @@ def spans(text: str, lines: list[Line], first: int, layout: "Layout") -> Iterato
     at = first
     while at < len(lines):
         start = lines[at].start
-        while text.startswith("\ufeff", start):
-            start += 1
         record = record_at(text, start, layout.separator)
-        alone = Span(first=at, lines=1, text=text[lines[at].start : lines[at].end], cells=None)
-        if record is None or bytes_of(text[lines[at].start : record[1]]) > layout.limits.record_bytes:
-            yield alone
-            at += 1
-            continue
-        cells, end = record
-        taken = index_of_end[end] - at + 1
-        may_be_lines = taken > 1 and all(layout.could_be_records(text[start:end], start, lines[at + 1 : at + taken]))
-        is_lines = may_be_lines and len(cells) not in layout.whole
-        if is_lines or (may_be_lines and layout.could_be_records(text[start:end], start, lines[at : at + 1]) == [True]):
-            for line in range(at, at + taken):
-                whole = text[lines[line].start : lines[line].end]
-                yield Span(first=line, lines=1, text=whole, cells=None)
-            at += taken
-        else:
-            stray = has_stray_quotes(text[start:end], layout.separator)
-            yield Span(first=at, lines=taken, text=text[lines[at].start : end], cells=None if stray else cells)
-            at += taken
+        if record is not None:
+            cells, end = record
+            taken = index_of_end[end] - at + 1
+            later = [text[line.start : line.end] for line in lines[at + 1 : at + taken]]
+            whole = text[start:end]
+            swallows = any(_is_perfect(line, layout.separator, layout.width) for line in later)
+            if not swallows and bytes_of(whole) <= layout.limits.record_bytes:
+                yield Span(first=at, lines=taken, text=whole, cells=cells)
+                at += taken
+                continue
+        yield Span(first=at, lines=1, text=text[start : lines[at].end], cells=None)
+        at += 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How records are split and judged.
-
-    `header` has every cell, trimmed, trailing empty ones too; `usual` is the width of nearly all records where they are
-    wider than the names; `left_short` are the indexes of lines on which a record begins that a spreadsheet left short.
-    """
+    """How records are split and judged; `header` has every cell, trimmed, trailing empty ones too."""
 
     separator: str
+    width: int
     header: tuple[str, ...]
     limits: Limits
-    expected: Expected
-    usual: int = 0
-    takes_surplus: bool = True
-    has_comments: bool = False
-    left_short: frozenset[int] = frozenset()
 
-    @cached_property
+    @property
     def named(self) -> tuple[str, ...]:
         names = list(self.header)
         while names and not names[-1]:
             names.pop()
         return tuple(names)
 
-    @cached_property
-    def width(self) -> int:
-        """How many cells a record has at least."""
-        return max(len(self.named), 1)
-
-    @cached_property
-    def whole(self) -> set[int]:
-        return {self.width, max(self.usual, self.width)}
-
-    @cached_property
-    def key(self) -> int | None:
-        found = [index for index, name in enumerate(self.named) if normalised(name) in self.expected.key]
-        return found[0] if found else None
-
-    def could_be_records(self, record: str, start: int, lines: list[Line]) -> list[bool]:
-        """For lines of a record that begins at `start`: are they as wide as a record, open quotes taken for text?"""
-        counted = _separators(record, self.separator)
-        return [
-            line.start < line.end and 1 + sum(line.start <= start + at < line.end for at in counted) in self.whole
-            for line in lines
-        ]
-
     def is_blank(self, cells: list[str]) -> bool:
-        if len(cells) < self.width or any(map(trimmed, cells[self.width :])):
+        if len(cells) != self.width:
             return not any(map(trimmed, cells))
+        names = (*self.header, *[""] * (self.width - len(self.header)))
         return not any(
             trimmed(cell)
-            for name, cell in zip(self.named or ("",), self._unguarded(cells), strict=False)
+            for name, cell in zip(names, self._unguarded(cells), strict=True)
             if normalised(name) not in JUST_OURS
         )
-
-    def nobody(self, span: Span) -> str | None:
-        """What a record is instead of a user, if so."""
-        text, cells = span.text.lstrip("\ufeff"), span.cells or []
-        values = [trimmed(cell) for cell in cells]
-        if span.lines > 1:
-            return "header" if self.fits(cells) and self._repeats_header(cells) else None
-        default = self._default()
-        fillers = {index for index, name in enumerate(self.named) if normalised(name) in self.expected.lookups}
-        others = [value for index, value in enumerate(values) if index not in fillers]
-        if values[0] and all(set(value) <= set("-=_+") for value in others) and set(values[0]) <= set("-=_+"):
-            return "ruler"
-        if self.has_comments and text.startswith("#") and len(cells) < len(self.named):
-            return "comment"
-        if default is not None and _is_just(text, cells, default, self.separator):
-            return "default"
-        if _is_total(text, values, self.separator):
-            return "total"
-        return "header" if self._repeats_header(cells) else None
-
-    def is_nobody(self, span: Span) -> bool:
-        return not self.is_blank(span.cells or []) and self.nobody(span) is not None
-
-    def _default(self) -> tuple[int, str] | None:
-        defaults = dict(self.expected.defaults)
-        found = [(index, normalised(name)) for index, name in enumerate(self.named) if normalised(name) in defaults]
-        return (found[0][0], defaults[found[0][1]]) if found else None
 
     def reason(self, span: Span) -> str | None:
         """The code of the first reason, in order of precedence, why the span is no record."""
@@ -211,35 +126,22 @@ class Layout:
             return "bad_encoding"
         if "\0" in span.text:
             return "control_character"
-        if span.cells is None:
-            return "bad_quotes"
-        if self.is_blank(span.cells) or self.nobody(span):
-            return None
-        return self._reason_in_cells(span)
+        return "bad_quotes" if span.cells is None else self._reason_in_cells(span.cells)
 
-    def _reason_in_cells(self, span: Span) -> str | None:
-        cells = span.cells or []
-        if len(cells) < self.width:
-            return None if span.first in self.left_short else "too_few_cells"
-        if not self.fits(cells):
-            return "too_many_cells"
-        if len(cells) < self.usual and not trimmed(cells[self.width - 1]) and span.first not in self.left_short:
-            return "too_few_cells"
-        return "too_large" if any(bytes_of(cell) > self.limits.cell_bytes for cell in cells) else None
+    def _reason_in_cells(self, cells: list[str]) -> str | None:
+        if len(cells) == self.width and any(bytes_of(cell) > self.limits.cell_bytes for cell in cells):
+            return "too_large"
+        has_surplus = any(map(trimmed, cells[len(self.named) :]))
+        if len(cells) != self.width or has_surplus:
+            return None if self.is_blank(cells) else self._width_reason(cells)
+        return "repeated_header" if self._repeats_header(cells) else None
 
-    def fits(self, cells: list[str]) -> bool:
-        """Whether no cell is too much."""
-        is_allowed = len(cells) <= len(self.header) or self.takes_surplus
-        return is_allowed and not any(map(trimmed, cells[self.width :]))
+    def _width_reason(self, cells: list[str]) -> str:
+        return "too_few_cells" if len(cells) < self.width else "too_many_cells"
 
     def _repeats_header(self, cells: list[str]) -> bool:
-        own = [trimmed(cell) for cell in self._unguarded(cells)]
-        if self.named and tuple(own[: len(self.named)]) == self.named and not any(own[len(self.named) :]):
-            return True
-        if self.key is None or self.key >= len(own) or own[self.key] not in self.expected.spellings:
-            return False
-        filled = [cell for cell in own if cell]
-        return sum(normalised(cell) in self.expected.known for cell in filled) > len(filled) / 2
+        named = len(self.named)
+        return not self.is_blank(cells) and tuple(map(trimmed, self._unguarded(cells)[:named])) == self.named
 
     def record(self, span: Span, row: int) -> Record:
         line = span.first + 1
@@ -247,90 +149,14 @@ class Layout:
         if reason is not None:
             return Rejected(row=row, line=line, code=reason, text=_shown(span.text))
         cells = span.cells or []
-        if self.is_blank(cells) or self.nobody(span):
+        if self.is_blank(cells):
             return Blank(row=row, line=line)
-        padded = [*cells, *[""] * self.width]
-        return Good(row=row, line=line, cells=tuple(self._unguarded(padded)[: len(self.named)]))
+        return Good(row=row, line=line, cells=tuple(self._unguarded(cells)[: len(self.named)]))
 
     def _unguarded(self, cells: list[str]) -> list[str]:
         """The cells as they were before our report guarded them."""
         return [unguarded_text(cell) for cell in cells] if is_report(self.named) else cells
 
 
-def _separators(record: str, separator: str) -> list[int]:
-    """The places of separators, but for those within quotes that are closed on the line on which they are opened."""
-    found = []
-    at = 0
-    while at <= len(record):
-        opening = _behind_blanks(record, at, separator)
-        if record.startswith('"', opening):
-            end = _quoted_cell(record, opening)[1]
-            inside = record[opening:end]
-            breaks = [opening + place for place, character in enumerate(inside) if character in "\r\n"]
-            if breaks:
-                found += [place for place in range(opening, end) if record[place] == separator]
-            at = _behind_blanks(record, end, separator)
-        else:
-            end = record.find(separator, at)
-            at = len(record) if end == -1 else end
-        if at < len(record):
-            found.append(at)
-        at += 1
-    return found
-
-
-def _is_just(text: str, cells: list[str], default: tuple[int, str], separator: str) -> bool:
-    """Whether a row holds a default in its column and nothing else at all."""
-    place, value = default
-    return place < len(cells) and cells[place] == value and text.replace(separator, "") == value
-
-
-def _is_total(text: str, values: list[str], separator: str) -> bool:
-    """Whether a row is a total or a count: in its first cell, perhaps with the number in the second, and no other."""
-    empty = len(values) - 2
-    if empty > 0 and not (text.endswith(separator * empty) and not any(values[2:])):
-        return False
-    number = r"[0-9]([0-9.,\s]*[0-9])?"
-    second = values[1] if len(values) > 1 else ""
-    if not values[0] or (second and not re.fullmatch(number, second)):
-        return False
-    return any(re.fullmatch(form, f"{values[0]} {second}".casefold().rstrip(" .")) for form in TOTALS)
-
-
-_NUMBER = r"[0-9]([0-9.,\s]*[0-9])?"
-_THINGS = (
-    "(rows?|records?|users?|lines?|entry|entries|items?|people|persons?|students?|employees?|lignes?"
-    "|enregistrements?|utilisateurs?|personnes?|entrées?|étudiante?s?|employée?s?)"
-)
-_DONE = "(selected|affected|returned|exported|found|in set|total|in total|sélectionnée?s?|exportée?s?|au total)"
-TOTALS = (
-    rf"(grand |grand-|sub|sub-|sous-)?tot(al|als|aux)([\s:=,-]+({_THINGS}|{_NUMBER}|of|number|count|de|des|général))*",
-    rf"\(?{_NUMBER}\s+{_THINGS}(\s+{_DONE})?(\s+\([^)]*\))?\)?",
-    rf"({_THINGS}\s+)?count(\s+of\s+{_THINGS})?\s*[:=]?\s*{_NUMBER}(\s+{_THINGS})?",
-    rf"((total\s+)?number\s+of\s+|nombre\s+d(e\s+|es\s+|['’]))?{_THINGS}\s*[:=]\s*{_NUMBER}",  # noqa: RUF001
-)
-"""What a total or a count says, in lower case."""
-
-
-def rows_left_short(found: list[Span], layout: Layout) -> frozenset[int]:
-    """The first lines of the short records that a spreadsheet left, where all of their sixteen are as short."""
-    layout = replace(layout, left_short=frozenset())
-    sixteens: dict[int, list[tuple[int, int]]] = {}
-    for row, span in enumerate(found, start=2):
-        code = layout.reason(span)
-        is_empty = not span.text.replace(layout.separator, "") or (code is None and layout.is_nobody(span))
-        if not is_empty and (code in (None, "too_few_cells", "too_many_cells")):
-            width = len(span.cells or []) if code == "too_few_cells" else 0
-            sixteens.setdefault((row - 1) // 16, []).append((width, span.first))
-    short = set()
-    for number, records in sixteens.items():
-        widths = Counter(width for width, _ in records if width)
-        if number and widths:
-            width, count = min(widths.items(), key=lambda item: (-item[1], item[0]))
-            if count >= max(2, len(records) - 1):
-                short |= {first for found_width, first in records if found_width == width}
-    return frozenset(short)
-
-
 def _shown(text: str) -> str:
-    return BAD.sub(lambda bad: f"\\x{ord(bad[0]) - 0xDC00:02x}", text.replace(PADDING, ""))
+    return BAD.sub(lambda bad: f"\\x{ord(bad[0]) - 0xDC00:02x}", text)

@@ -62,17 +62,17 @@ DOMAIN_252 = ".".join([LABEL_63] * 3 + ["c" * 60])
         (TEXT, "a\tb\r\n", "a\tb"),
         (TEXT, "00123", "00123"),
         (TEXT, "ééééé", "ééééé"),
-        (TEXT, "e\u0301" * 3, "ééé"),
+        (TEXT, "e\u0301" * 3, ["too_long"]),
         (TEXT, "      abcdef", ["too_long"]),
         (TEXT, "<clear>", "<clear>"),
         (TEXT, " <clear> ", "<clear>"),
         (TEXT, "<CLR>", "<CLR>"),
-        (TEXT, "< CLEAR>", "<clear>"),
+        (TEXT, "<CLEAR>", ["too_long"]),
         (TEXT, "toolong\x07", ["control_character"]),
         (TEXT, "\x1fAna", ["control_character"]),
         (TEXT, "Ana\x85", ["control_character"]),
         (TEXT, "Ana\x0b", ["control_character"]),
-        (TEXT, "A\u2028\u200b", "A"),
+        (TEXT, "A\u2028\u200b", "A\u2028\u200b"),
         (NEEDED, "", ["required"]),
         (NEEDED, " \u3000", ["required"]),
         (NEEDED, "<clear>", ["required"]),
@@ -80,7 +80,7 @@ DOMAIN_252 = ".".join([LABEL_63] * 3 + ["c" * 60])
         (EMAIL, " Ana.Maria+x@Mail.Example.edu ", "Ana.Maria+x@Mail.Example.edu"),
         (EMAIL, "!#$%&'*+/=?^_`{|}~-@example.com", "!#$%&'*+/=?^_`{|}~-@example.com"),
         (EMAIL, "élodie@exämple.org", "élodie@exämple.org"),
-        (EMAIL, "e\u0301@example.org", "é@example.org"),
+        (EMAIL, "e\u0301@example.org", "e\u0301@example.org"),
         (EMAIL, "x@1example.c1", "x@1example.c1"),
         (EMAIL, "x@a--b.com", "x@a--b.com"),
         (EMAIL, "a" * 64 + "@b.co", "a" * 64 + "@b.co"),
@@ -106,8 +106,8 @@ DOMAIN_252 = ".".join([LABEL_63] * 3 + ["c" * 60])
         *[
             (BORN, text, ["invalid"])
             for text in (
-                *("2026-11-23", "1899-12-31", "1900-02-29", "2004-9-17", "2004-09-31", "20040917", "2004/09-17"),
-                *("2004-09-17T00:00:01", "17.09.2004", "0000-01-01", "\N{FULLWIDTH DIGIT TWO}004-09-17", "02004-09-17"),
+                *("2026-11-23", "1899-12-31", "1900-02-29", "2004-9-17", "2004-09-31", "20040917", "2004/09/17"),
+                *("2004-09-17T00:00:00", "17.09.2004", "0000-01-01", "\N{FULLWIDTH DIGIT TWO}004-09-17", "02004-09-17"),
             )
         ],
         (DAY, "1899-12-31", "1899-12-31"),
@@ -117,13 +117,7 @@ DOMAIN_252 = ".".join([LABEL_63] * 3 + ["c" * 60])
         (DAY, "7 SEP 04", "2004-09-07"),
         (DAY, "07 sep 69", "1969-09-07"),
         (DAY, "07 september 2004", "2004-09-07"),
-        (BORN, "2004/09/17", "2004-09-17"),
-        (BORN, "2004-09-17T00:00:00", "2004-09-17"),
-        (BORN, "2004-09-17 00:00:00.000 +02:00", "2004-09-17"),
-        (DAY, "07 Sep 2004", "2004-09-07"),
-        (DAY, "7 sept. 68", "2068-09-07"),
-        (DAY, "07 août 2004", "2004-08-07"),
-        (DAY, "07 aoûts 2004", ["invalid"]),
+        (DAY, "07 Sep 2004", ["invalid"]),
         (DAY, "7  Sep 04", ["invalid"]),
         (WHOLE, "+0012", "0012"),
         (WHOLE, "-7", "-7"),
@@ -141,9 +135,7 @@ DOMAIN_252 = ".".join([LABEL_63] * 3 + ["c" * 60])
         (FLAG, "YES", "true"),
         (FLAG, "n", "false"),
         (FLAG, "1", "true"),
-        (FLAG, "oui", "true"),
-        (FLAG, "FAUX", "false"),
-        (FLAG, "ja", ["invalid"]),
+        (FLAG, "oui", ["invalid"]),
         (FLAG, "certainly", ["invalid"]),
         (COLOUR, "r", "R"),
         (COLOUR, "red", "RED"),
@@ -165,10 +157,7 @@ def test_a_cell_becomes(column: Column, text: str, expected: str | list[str]) ->
     [
         ("1", {"1": "Student"}, "1"),
         ("Student", {"1": "Student"}, "1"),
-        ("student", {"1": "Student"}, "1"),
-        ("STUDENT", {"1": "Student", "2": "student"}, ["unknown"]),
-        ("student", {"1": "Student", "2": "student"}, "2"),
-        ("day \u00a0STUDENT", {"1": "Day student"}, "1"),
+        ("student", {"1": "Student"}, ["unknown"]),
         ("Studnet", {"1": "Student"}, ["unknown"]),
         ("2", {"1": "2", "2": "x"}, "2"),
         ("A long name", {"1": "A long name"}, "1"),
@@ -183,7 +172,7 @@ def test_a_lookup_holds_ids_and_names(text: str, entries: dict[str, str], expect
 
 def test_the_built_in_format_maps_provinces_and_user_types() -> None:
     header = "unique_id,login_source,State,User Type,city\n"
-    result = verdict(header + "U1,OPSCOM,ontario,Student,<clear>\nU2,OPSCOM,qc,,\nU3,OPSCOM,Ont,stuff,\n")
+    result = verdict(header + "U1,OPSCOM,ontario,Student,<clear>\nU2,OPSCOM,qc,,\nU3,OPSCOM,Ont,staff,\n")
     assert result.accepted == {
         2: {"unique_id": "U1", "login_source": "OPSCOM", "user_type_id": "1", "city": "<clear>", "province": "ON"},
         3: {"unique_id": "U2", "login_source": "OPSCOM", "province": "QC"},
@@ -296,20 +285,20 @@ def test_every_record_is_accepted_failed_or_blank_and_every_line_is_told_once(se
     rng = random.Random(seed)  # noqa: S311 - not for secrets
     format_ = every_kind() if seed % 2 else users()
     data = garbage(rng) if seed % 5 == 0 else messy_file(rng, format_=format_)
-    result = read(data, name="u.csv", header_names=format_.header_names)
+    result = read(data, name="u.csv", known_names=format_.known_names)
     judged = check(data, name="u.csv", format=format_, today=TODAY)
     if isinstance(result, Reading) and isinstance(judged, Verdict):
         assert [record.row for record in result.records] == list(range(2, len(result.records) + 2))
         assert sorted({record.line for record in result.records}) == [record.line for record in result.records]
         assert len(judged.accepted) + len(judged.failures) + judged.blank == len(result.records)
-    elif result != Refused(code="wrong_width"):  # which the columns may disprove
+    else:
         assert isinstance(judged, Refused)
 
 
 @settings(deadline=None, max_examples=200)
 @given(user_files())
 def test_any_bytes_are_read_or_refused_and_joined_texts_are_in_the_file(data: bytes) -> None:
-    result = read(data, name="u.csv", header_names=users().header_names)
+    result = read(data, name="u.csv", known_names=users().known_names)
     if isinstance(result, Reading) and result.encoding == "utf-8":
         whole = data.decode("utf-8", "backslashreplace")
         assert all(record.text in whole for record in result.records if isinstance(record, Rejected))

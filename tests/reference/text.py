@@ -5,7 +5,6 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from importer.reading.evidence import is_impossible, is_strange
 from tests.reference.nouns import Refused, RefusedError
 
 LOOKED_AT_BYTES = 64 << 10
@@ -35,9 +34,7 @@ NOT_TEXT = (
 """Begins of files that are no text; the last two are the marks of UTF-32."""
 
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)")
-PADDING = "\udfff"
-"""Follows a byte of an unknown encoding twice, as each takes the room of three."""
-BAD = re.compile(f"[\udc00-\udcff{PADDING}]")
+BAD = re.compile("[\udc00-\udcff]")
 """How a byte that is no text stands in a decoded text: U+DC00 + the byte, for every encoding."""
 
 
@@ -47,7 +44,7 @@ def trimmed(text: str) -> str:
 
 
 def bytes_of(text: str) -> int:
-    """The length of the text in UTF-8, one for each byte that is no text and for each padding."""
+    """The length of the text in UTF-8, one for each byte that is no text."""
     return len(BAD.sub("?", text).encode())
 
 
@@ -71,25 +68,10 @@ def decoded(data: bytes) -> tuple[str, str]:
         return _utf16(data[2:], "big"), "utf-16-be"
     marked = data.startswith(b"\xef\xbb\xbf")
     body = data[3:] if marked else data
-    _refuse_binary(body.rstrip(b"\0\x1a") if len(body) <= LOOKED_AT_BYTES else body)
+    _refuse_binary(body)
     if marked or _mostly_utf8(body):
         return body.decode("utf-8", "surrogateescape"), "utf-8"
-    if not _may_be_windows_1252(body):
-        return BAD.sub(rf"\g<0>{PADDING * 2}", body.decode("ascii", "surrogateescape")), "unknown"
-    runs = re.split(rb"([\x80-\xff]+)", body)
-    return "".join(run.decode("utf-8" if _is_utf8(run) else "cp1252") for run in runs), "windows-1252"
-
-
-def _may_be_windows_1252(data: bytes) -> bool:
-    """Whether no word that is not UTF-8 is impossible, and fewer than one in twenty of them is strange."""
-    words = {word[:60] for word in re.split(rb"[^A-Za-z\x80-\x9f\xa1-\xac\xae-\xff]+", data)}
-    shown = []
-    for word in words:
-        parts = [part for part in re.split(rb"([\x80-\xff]+)", word) if part]
-        if not all(map(_is_utf8, parts)):
-            read = ["e" if part[0] > 0x7F and _is_utf8(part) else part.decode("cp1252", "replace") for part in parts]
-            shown.append("".join(read))
-    return not any(map(is_impossible, shown)) and 20 * sum(map(is_strange, shown)) < max(len(shown), 1)
+    return body.decode("cp1252", "surrogateescape"), "windows-1252"
 
 
 def _refuse_binary(data: bytes) -> None:
@@ -113,12 +95,6 @@ def _is_utf8(run: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def without_end_marks(text: str) -> str:
-    """The text without NULs and Ctrl-Zs behind its last other character, line ends aside."""
-    end = len(text.rstrip("\0\x1a\r\n"))
-    return text[:end] + text[end:].replace("\0", "").replace("\x1a", "")
 
 
 def _utf16(data: bytes, order: str) -> str:

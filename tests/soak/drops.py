@@ -135,7 +135,6 @@ def corrected(random: Random, number: int, report: bytes) -> bytes:
         row = dict(zip(header, cells, strict=True))
         if row["import_line"] or random.random() < 0.1:
             continue
-        row.update(import_error="", import_id="")
         if random.random() < 0.8:
             right = {name: _right(known.get(name, ""), value, number, place) for name, value in row.items()}
             row.update(right)

@@ -150,9 +150,8 @@ SMALL = (
     b"kanari-u3,kanari-t1-2,\r\n"
 )
 REPORT = (
-    b"\xef\xbb\xbfunique_id,last_name,email,import_error,import_row,import_file,import_line,import_id\r\n"
-    b"kanari-u2,kanari-t1-1,kanari.example,email 'kanari.example' is not a valid address,3,a.csv,,"
-    b"20261122T101013Z-1-1.d978ab392d\r\n"
+    b"\xef\xbb\xbfunique_id,last_name,email,import_error,import_row,import_file,import_line\r\n"
+    b"kanari-u2,kanari-t1-1,kanari.example,email 'kanari.example' is not a valid address,3,a.csv,\r\n"
 )
 REFUSED = b"last_name\r\nkanari-t2-0\r\n"
 

@@ -1,9 +1,8 @@
 """`python -m tests.tools.catalogue` brings importer/words/locale/*.po up to date with the code.
 
 The translations are written by hand. What is translated: the sentences of importer.words.reasons and of the kinds of
-columns with the words of ours that they name, the texts of alerts and their details, the texts of the page and of
-files' stories, and whatever stands in `_()` and `ngettext()` in templates, the table of columns, or in `say()` and
-`count()` in the notifier's rooms that say something.
+columns with the words of ours that they name, the texts of alerts and their details, and whatever stands in `_()` and
+`ngettext()` in templates, or in `say()` and `count()` in the notifier's rooms that say something.
 """
 
 import ast
@@ -15,24 +14,17 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from importer.formats.dates import DATE_WORDS
 from importer.formats.format_file import load_format
-from importer.formats.kinds import A_PATTERN, KIND_SENTENCES
-from importer.judging.returning import HIDDEN_LINE
+from importer.formats.kinds import KIND_SENTENCES
+from importer.judging.judge import HIDDEN_LINE
 from importer.reading.dialect import NOT_TEXT_WORDS
-from importer.reading.evidence import PROGRAM_WORDS
-from importer.reading.foreign_text import FOREIGN_WORDS
-from importer.reading.heading import HeaderProblem
-from importer.reading.surveying import WIDTH_ADVICE
 from importer.words.details import SENTENCES, SYSTEM_SENTENCES
 from importer.words.outages import OUTAGE_SENTENCES
 from importer.words.reasons import (
     BRIEF_SENTENCES,
     CUT_SENTENCE,
-    DAMAGES,
     REFUSAL_SENTENCES,
     REFUSAL_SUMMARIES,
-    RENAMING_SENTENCES,
     ROW_SENTENCES,
     WARNING_SENTENCES,
 )
@@ -40,8 +32,6 @@ from importer.words.translating import LANGUAGES
 from notifier.alert_texts import ALERT_TEXTS, CAUSES
 from notifier.model import Severity
 from notifier.sentences import REASONS
-from watcher.commands.columns import column_texts
-from watcher.stories.sentences import TEXTS as STORY_TEXTS
 from watcher.web import page
 
 ROOT = Path(__file__).parents[2]
@@ -56,41 +46,20 @@ Message = str | tuple[str, str]
 def messages() -> list[Message]:
     """Everything that is to be translated, once each; pairs are singular and plural."""
     found: dict[Message, None] = {}
-    texts = (*page.TEXTS, *_of_columns(), *STORY_TEXTS)
-    for message in (*_of_reasons(), *_of_alerts(), *_of_letters(), *_of_templates(), *texts):
+    for message in (*_of_reasons(), *_of_alerts(), *_of_letters(), *_of_templates(), *page.TEXTS):
         found.setdefault(message)
     return list(found)
 
 
 def _of_reasons() -> Iterator[Message]:
-    for sentences in (
-        ROW_SENTENCES,
-        KIND_SENTENCES,
-        REFUSAL_SENTENCES,
-        REFUSAL_SUMMARIES,
-        RENAMING_SENTENCES,
-        WARNING_SENTENCES,
-    ):
+    for sentences in (ROW_SENTENCES, KIND_SENTENCES, REFUSAL_SENTENCES, REFUSAL_SUMMARIES, WARNING_SENTENCES):
         yield from sentences.values()
-    for sentences in (DAMAGES, BRIEF_SENTENCES, REASONS):
+    for sentences in (BRIEF_SENTENCES, REASONS):
         yield from sentences.values()
-    yield from (*NOT_TEXT_WORDS, *FOREIGN_WORDS, *PROGRAM_WORDS, *HeaderProblem, *WIDTH_ADVICE)
-    yield from _of_built_in_columns()
+    yield from NOT_TEXT_WORDS
+    yield from (lookup.noun for lookup in load_format(None).lookups.values())
     yield HIDDEN_LINE
     yield CUT_SENTENCE
-
-
-def _of_built_in_columns() -> Iterator[Message]:
-    """The words that sentences name as facts: of the built-in columns, and of dates and patterns in any format."""
-    built_in = load_format(None)
-    yield from (lookup.noun for lookup in built_in.lookups.values())
-    yield from (column.expected for column in built_in.columns if column.expected)
-    yield from (*DATE_WORDS, A_PATTERN)
-
-
-def _of_columns() -> Iterator[Message]:
-    """Of the built-in format's columns, as the guide for clients shows them."""
-    yield from column_texts(load_format(None))
 
 
 def _of_alerts() -> Iterator[Message]:

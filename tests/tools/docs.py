@@ -19,9 +19,7 @@ from watcher.settings.variables import documented
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GUIDES = ROOT / "deploy" / "guides"
-ADMIN, OPERATOR = (GUIDES / f"{name}.md" for name in ("admin", "operator"))
-CLIENTS = {"en": GUIDES / "client.md", "fr": GUIDES / "client.fr.md"}
-"""The guide for clients in each language."""
+CLIENT, ADMIN, OPERATOR = (GUIDES / f"{name}.md" for name in ("client", "admin", "operator"))
 TABLES = ROOT / "deploy" / "tables.md"
 ENVIRONMENT = ROOT / "deploy" / "userdrop.env"
 VSFTPD = ROOT / "deploy" / "vsftpd.conf"
@@ -59,15 +57,11 @@ def generated() -> dict[Path, dict[str, str]]:
     }
     return {
         README: {"settings": _table(("variable", "default", "meaning"), map(_setting, documented()))},
-        **{guide: _of_clients(format_, language) for language, guide in CLIENTS.items()},
+        CLIENT: {"template": _fenced("csv", example_csv(format_)), "columns": columns_markdown(format_)},
         ADMIN: {"vsftpd": _fenced("ini", vsftpd_lines())},
         OPERATOR: operator,
         TABLES: {"tables": tables_markdown(format_)},
     }
-
-
-def _of_clients(format_: Format, language: str) -> dict[str, str]:
-    return {"template": _fenced("csv", example_csv(format_)), "columns": columns_markdown(format_, language)}
 
 
 def example_csv(format_: Format) -> str:

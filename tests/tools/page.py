@@ -1,7 +1,6 @@
 """The page with invented facts, as the tests and the samples show it."""
 
 import datetime as dt
-from dataclasses import replace
 
 from importer.database.history import DayCounts, FailureCount, PastImport
 from importer.model import Counts, Status
@@ -131,10 +130,7 @@ def full_page(language: str = "en") -> str:
             "north-shore-college",
             waiting("a-very-long-name-of-a-file-" + "x" * 60 + ".csv", WaitReason.LOCKED, minutes=4),
         ),
-        replace(
-            client("south", state=WatchState.SCANNING_ONLY),
-            left_alone=waiting_files([waiting("students.xlsx", WaitReason.OTHER_NAME, hours=3)]),
-        ),
+        client("south", state=WatchState.SCANNING_ONLY),
     )
     ledger = LedgerFacts(
         database="SQLite 3.45.1",

@@ -115,13 +115,6 @@ EVENTS: Mapping[str, EventKind] = MappingProxyType(
             fields=("client", "file", "size"),
             meaning="a file was removed or renamed in the upload directory before it was taken",
         ),
-        "upload_barred": EventKind(
-            level="warning",
-            fields=("client", "file", "size", "why"),
-            meaning="a file that waited has become one that cannot be imported as it is: `why` says that it has got"
-            " another name (hard_linked), may not be read (unreadable), or is no plain file; it lies there, and is"
-            " looked at again",
-        ),
         "upload_replaced": EventKind(
             level="warning",
             fields=("claim", "client", "file", "size"),
@@ -137,12 +130,6 @@ EVENTS: Mapping[str, EventKind] = MappingProxyType(
             level="warning",
             fields=("client",),
             meaning="a client's folder is no longer there, and the service no longer serves it",
-        ),
-        "upload_dir_taken_over": EventKind(
-            level="warning",
-            fields=("before", "database"),
-            meaning="the service works in an upload directory in which one of another database, `before`, has worked"
-            " until now, and works no more",
         ),
         "client_held_elsewhere": EventKind(
             level="info",
@@ -177,10 +164,9 @@ EVENTS: Mapping[str, EventKind] = MappingProxyType(
                 "unchanged",
                 "seconds",
                 "same_as",
-                "remarks",
             ),
             meaning="the file is imported: its good rows are users; `same_as` names an earlier import of the same "
-            "bytes, `remarks` the codes of what may have been taken otherwise than it was meant",
+            "bytes",
         ),
         "import_refused": EventKind(
             level="warning",
@@ -236,21 +222,10 @@ EVENTS: Mapping[str, EventKind] = MappingProxyType(
             meaning="the file has ended the importing process, or alone the whole service, too often; it lies in "
             ".quarantine",
         ),
-        "bak_files_closed": EventKind(
-            level="warning",
-            fields=("client", "files"),
-            meaning="others could write into files in bak, as after `chmod -R`; that right was taken from them",
-        ),
         "bak_purged": EventKind(
             level="info",
             fields=("client", "files", "reports"),
             meaning="files that have lain in bak for USERDROP_BAK_DAYS or USERDROP_REPORT_DAYS were removed",
-        ),
-        "examples_purged": EventKind(
-            level="info",
-            fields=("client", "texts"),
-            meaning="so many entries of the ledger, notices and mails are older than USERDROP_REPORT_DAYS, and no "
-            "longer repeat cells of files",
         ),
         "mail_queued": EventKind(
             level="info", fields=("mail", "audience", "client"), meaning="a mail was written, and waits to be sent"

@@ -16,14 +16,13 @@ from notifier.model import MailState
 from notifier.queueing import ListedMail, MailCounts
 from watcher.base.encoding import plain
 from watcher.commands.overview import Overview
-from watcher.stories.sentences import TOLD_REASONS
-from watcher.stories.story import Happened
+from watcher.stories.story import Happened, reasons_told
 from watcher.uploads.snapshot import ClientSnapshot, OpenAlert, RunningImport, ServiceSnapshot, WaitingFile
 
 _IMPORT_TITLES = ("when (UTC)", "file", "status", "rows", "failed", "why")
 _MAIL_TITLES = ("mail", "when (UTC)", "state", "tries", "to", "subject")
 _CLIENT_TITLES = ("client", "watch", "server log", "next run (UTC)", "files", "bytes", "left alone")
-_WAITING_TITLES = ("client", "file", "waits because", "since (UTC)", "until (UTC)")
+_WAITING_TITLES = ("client", "file", "waits because", "since (UTC)")
 _RUNNING_TITLES = ("importing", "since (UTC)", "files", "file", "rows", "read", "left")
 _LAST_TITLES = ("when (UTC)", "client", "file", "status", "rows", "failed")
 _ALERT_TITLES = ("since (UTC)", "severity", "alert", "client", "detail")
@@ -123,8 +122,7 @@ def _client_row(client: ClientSnapshot) -> tuple[str, ...]:
 
 
 def _waiting_row(client: str, file: WaitingFile) -> tuple[str, ...]:
-    times = ("" if at is None else _when(at) for at in (file.since, file.until))
-    return client, file.file, file.reason.value.replace("_", " "), *times
+    return client, file.file, file.reason.value.replace("_", " "), "" if file.since is None else _when(file.since)
 
 
 def _running_row(running: RunningImport) -> tuple[str, ...]:
@@ -213,17 +211,4 @@ def _when(at: dt.datetime) -> str:
 def _why(found: PastImport) -> str:
     if found.refusal_message is not None:
         return textwrap.shorten(found.refusal_message, _TOLD_CHARACTERS, placeholder=" …")
-    return "; ".join(filter(None, (_reasons_told(found), _remarks_told(found))))
-
-
-def _reasons_told(found: PastImport) -> str:
-    """In a few words why rows failed."""
-    told = [f"{reason.count:,}x {reason.column or 'row'} {reason.code}" for reason in found.reasons[:TOLD_REASONS]]
-    return ", ".join(told) + (", …" if len(found.reasons) > TOLD_REASONS else "")
-
-
-def _remarks_told(found: PastImport) -> str:
-    """The codes of the remarks about a file; empty where there are none."""
-    codes = [*dict.fromkeys(found.remarks)]
-    told = ", ".join(codes[:TOLD_REASONS]) + (", …" if len(codes) > TOLD_REASONS else "")
-    return f"remarks: {told}" if codes else ""
+    return reasons_told(found)

@@ -22,7 +22,7 @@ from watcher.commands.client_facts import accounts_of, group_exists, has_key, le
 from watcher.commands.client_model import SSHD_RULES, ClientAccount, Order, Site, Step, public_key
 from watcher.commands.client_objections import objections
 from watcher.commands.client_plan import closing, opening, removing
-from watcher.commands.loading import gone_told, loaded
+from watcher.commands.loading import loaded
 from watcher.commands.options import JSON_OPTION, utf8
 from watcher.commands.terminal import fail, tell
 from watcher.doctor import service
@@ -30,7 +30,6 @@ from watcher.doctor.vsftpd_conf import understood
 from watcher.settings.naming import variable
 from watcher.settings.variables import Settings
 from watcher.uploads.folders import key_of
-from watcher.uploads.roster import note_removed
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Letters and digits of a password that are not taken for one another when they are read out."""
@@ -69,8 +68,6 @@ def add_client(*, name: str, key: Path | None, accounts: tuple[str, ...], dry_ru
     _carry_out(closing(site), dry_run=dry_run)
     site = _unobjected(settings, order)  # nobody but the service and root can change any more what is found now
     _carry_out(opening(site, order, _accounts(site, order.let_in)), dry_run=dry_run)
-    if not dry_run:
-        note_removed(settings.state_dir, name, is_removed=False)
     tell(f"{path} is no directory of the service's own and is left alone; rename it" for path in site.strange)
     if not dry_run:
         for line in _handed_over(settings, site, order):
@@ -100,41 +97,23 @@ def list_clients(*, as_json: bool) -> None:
 def remove_client(*, name: str, dry_run: bool) -> None:
     """Keep the client NAME out: its account is locked; its folder, files and users stay.
 
-    An account that was there before is not locked, but gets into the folder no more. When the folder goes later, or
-    has gone already, it is not missed: no alert tells of it.
+    An account that was there before is not locked, but gets into the folder no more.
     """
     settings = _settings()
-    is_gone = _is_gone(settings, name, dry_run=dry_run)
     site = _site(settings, name if name in _site(settings).folders else "")
     numbers = let_in(site).get(name, [])
     known = [
         each for each in _accounts(site, {*names_of(numbers), name}) if each.client == name or name in each.folders
     ]
-    if not known and is_gone:
-        return
     if not known:
         fail(f"no account gets in as the client {name!r}", ExitCode.AMISS)
     steps = removing(site, name, known)
     _carry_out(steps, dry_run=dry_run)
-    if not dry_run:
-        note_removed(settings.state_dir, name, is_removed=True)
     if not steps:
         click.echo(f"the client {name} is removed already")
     elif not dry_run:
         click.echo(f"the client {name} cannot log in any more; sessions that are open go on until they end")
-        if not is_gone:
-            click.echo(f"{site.upload / name} and what it holds stay, and what waits there is still imported")
-
-
-def _is_gone(settings: Settings, name: str, *, dry_run: bool) -> bool:
-    """Whether the folder of the client is no longer there; then it is missed no more."""
-    told = gone_told(settings, [name])
-    for line in told:
-        click.echo(line)
-        if not dry_run:
-            note_removed(settings.state_dir, name, is_removed=True)
-            click.echo(f"the client {name} is missed no more")
-    return bool(told)
+        click.echo(f"{site.upload / name} and what it holds stay, and what waits there is still imported")
 
 
 def _settings() -> Settings:

@@ -1,6 +1,6 @@
 """`userdrop columns`: the columns that a user file may have."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import click
 from rich.console import Console
@@ -9,11 +9,9 @@ from rich.text import Text
 
 from importer.formats.columns import Column, Format
 from importer.formats.kinds import kind_of
-from importer.words.translating import translated
 from watcher.commands.loading import loaded
 
 _COLUMN_TITLES = ("column", "also called", "needed", "max", "rule")
-_NEEDED = "yes"
 
 
 @click.command()
@@ -34,29 +32,20 @@ def _columns_table(format_: Format) -> Table:
     return table
 
 
-def columns_markdown(format_: Format, language: str = "en") -> str:
-    """The format's columns as a Markdown table, in a language; the rules of a site's own format are English."""
-    titles = tuple(translated(title, language) for title in _COLUMN_TITLES)
-    lines = [titles, ("---",) * len(titles), *_column_rows(format_, language)]
+def columns_markdown(format_: Format) -> str:
+    """The format's columns as a Markdown table."""
+    lines = [_COLUMN_TITLES, ("---",) * len(_COLUMN_TITLES), *_column_rows(format_)]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
-def column_texts(format_: Format) -> Iterator[str]:
-    """The texts of the table that are translated, but for names and numbers."""
-    yield from (*_COLUMN_TITLES, _NEEDED)
+def _column_rows(format_: Format) -> Iterable[tuple[str, ...]]:
     for column in format_.columns:
-        yield from _rules(column, format_)
-
-
-def _column_rows(format_: Format, language: str = "en") -> Iterator[tuple[str, ...]]:
-    for column in format_.columns:
-        needed = translated(_NEEDED, language) if format_.is_needed(column) else ""
+        needed = "yes" if format_.is_needed(column) else ""
         limit = "" if column.max_length is None else str(column.max_length)
-        rules = "; ".join(translated(rule, language) for rule in _rules(column, format_))
-        yield column.name, ", ".join((*column.aliases, *column.everyday)), needed, limit, rules
+        yield column.name, ", ".join(column.aliases), needed, limit, _rule(column, format_)
 
 
-def _rules(column: Column, format_: Format) -> list[str]:
+def _rule(column: Column, format_: Format) -> str:
     rules = [kind_of(column.kind).rule(format_.options(column))]
     if column.name == format_.key:
         rules.insert(0, "identifies the user; never twice in a file")
@@ -64,4 +53,4 @@ def _rules(column: Column, format_: Format) -> list[str]:
         rules.append("no two users share one")
     if column.name in format_.defaults:
         rules.append(f"empty means {format_.defaults[column.name]} for a new user")
-    return [rule for rule in rules if rule]
+    return "; ".join(rule for rule in rules if rule)

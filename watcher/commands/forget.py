@@ -41,7 +41,7 @@ def forget(*, key: str, client: str | None, files: bool) -> None:
     with (
         opened_directory_of(settings, owner) as directory,
         changed_database(settings, format_) as engine,
-        looking(format_.header_names, allowance(settings)) as look,
+        looking(format_.known_names, allowance(settings)) as look,
     ):
         where = Where(client=owner, directory=directory, mails=settings.mail_dir)
         found = forgetting.forget(engine, format_, where, key, look, with_files=files)

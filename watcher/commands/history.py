@@ -12,9 +12,8 @@ from watcher.base.clock import utc_now
 from watcher.base.exit_codes import exit_codes
 from watcher.commands.answering import import_json, imports_table
 from watcher.commands.database import read_database
-from watcher.commands.loading import clients_of, gone_told, loaded, searched
+from watcher.commands.loading import clients_of, loaded, searched
 from watcher.commands.options import CLIENT_OPTION, DATABASE_OUT, JSON_OPTION, LIMIT_OPTION, NO_DATABASE
-from watcher.commands.terminal import tell
 
 
 @click.command()
@@ -49,7 +48,6 @@ def history(
     narrowed = partial(past_imports, file=file, since=start, until=end, only_failures=failed, limit=limit + 1)
     with read_database(settings) as connection:
         found = [each for name in clients for each in narrowed(connection, name)]
-    tell(gone_told(settings, clients))
     found.sort(key=attrgetter("claim_id"), reverse=True)
     shown = found[:limit]
     if as_json:

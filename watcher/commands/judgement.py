@@ -47,7 +47,6 @@ def judged(
                 failed=failed,
                 json_to=sys.stdout if as_json else None,
                 language=settings.language,
-                code_page=settings.encoding,
                 progress=progress,
             )
     except OSError as error:
@@ -92,7 +91,7 @@ def _summary(checked: Checked) -> RenderableType:
     parts: list[RenderableType] = [head]
     if checked.reasons:
         parts.append(_reasons(checked.reasons))
-    parts += [Text(f"Remark: {warning.message.rstrip('.?')}.", style="yellow") for warning in checked.warnings]
+    parts += [Text(f"Note: {warning.message}.", style="yellow") for warning in checked.warnings]
     return Group(*parts)
 
 

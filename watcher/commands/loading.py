@@ -1,8 +1,7 @@
 """The settings that a command needs, and the directories that they name."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from importer.files.anchoring import anchored
@@ -14,7 +13,6 @@ from watcher.settings.configuration import MISTAKES, load
 from watcher.settings.variables import Settings
 from watcher.uploads.folders import find
 from watcher.uploads.model import CLIENT
-from watcher.uploads.roster import gone_clients
 
 MOST_NAMED = 10
 """The number of clients that a sentence names."""
@@ -29,49 +27,15 @@ def loaded() -> tuple[Settings, Format]:
 
 
 def clients_of(settings: Settings, client: str | None) -> tuple[str, ...]:
-    """The clients that a command is about: the one that was named, or else all that have a folder, or are missed."""
-    return _clients(settings, client, folders_of(settings).keys() | missed(settings).keys())
-
-
-def clients_with_folder(settings: Settings, client: str | None) -> tuple[str, ...]:
-    """The clients in whose folders a command works: the one that was named, or else all that have a folder now."""
-    return _clients(settings, client, folders_of(settings).keys())
-
-
-def _clients(settings: Settings, client: str | None, known: Collection[str]) -> tuple[str, ...]:
+    """The clients that a command is about: the one that was named, or else all that have a folder now."""
     if client is not None:
         return (client,)
     if not settings.client_folders:
         return (CLIENT,)
-    if not known:
+    found = tuple(sorted(find(settings.upload_dir, ()).clients))
+    if not found:
         fail(f"no folder in {settings.upload_dir} is a client; --client names one that is gone", ExitCode.USAGE)
-    return tuple(sorted(known))
-
-
-def folders_of(settings: Settings) -> Mapping[str, Path]:
-    """The folders of clients; none where the upload directory is one client's, is not there, or may not be read."""
-    if settings.client_folders:
-        with suppress(OSError):
-            return find(settings.upload_dir, ()).clients
-    return {}
-
-
-def missed(settings: Settings) -> Mapping[str, datetime | None]:
-    """The clients whose folders are gone, and since when the service has known that, UTC; see `gone_clients`."""
-    if not settings.client_folders:
-        return {}
-    return gone_clients(settings.state_dir, settings.upload_dir.resolve(), folders_of(settings))
-
-
-def gone_told(settings: Settings, clients: Iterable[str]) -> list[str]:
-    """A sentence for each of some clients whose folder is no longer there; none for who never had one."""
-    gone, asked = missed(settings), {*clients}
-    return [_gone(settings, client, since) for client, since in gone.items() if client in asked]
-
-
-def _gone(settings: Settings, client: str, since: datetime | None) -> str:
-    when = "" if since is None else f" since {since:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{settings.upload_dir / client}, the folder of the client {shown_name(client)}, is no longer there{when}"
+    return found
 
 
 def only_client(found: Sequence[str], clients: Sequence[str], what: str) -> str:
@@ -106,13 +70,11 @@ def listed_names(clients: Sequence[str]) -> str:
 
 
 def directory_of(settings: Settings, client: str) -> Path:
-    """The directory of a client; the command ends where there is no such client, or its folder is gone."""
+    """The directory of a client; the command ends where there is no such client."""
     if not settings.client_folders:
         return settings.upload_dir
-    directory = folders_of(settings).get(client)
+    directory = find(settings.upload_dir, ()).clients.get(client)
     if directory is None:
-        for gone in gone_told(settings, [client]):
-            fail(f"{gone}, and bak with it: put it back, under its name, from where it is now", ExitCode.USAGE)
         fail(f"no folder of the upload directory is the client {shown_name(client)}", ExitCode.USAGE)
     return directory
 

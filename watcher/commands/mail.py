@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from notifier.model import MailState
-from notifier.queueing import UNSENT, ListedMail, counted, drop, found, listed, retry, retry_all
+from notifier.queueing import UNSENT, counted, drop, found, listed, retry, retry_all
 from watcher.base.clock import utc_now
 from watcher.base.exit_codes import ExitCode, exit_codes
 from watcher.commands.answering import mail_counts, mail_json, mail_text, mails_table
@@ -93,25 +93,16 @@ def drop_mails(*, numbers: tuple[int, ...]) -> None:
 def _retry_all() -> None:
     settings, _ = loaded()
     with changed_database(settings) as engine, engine.begin() as connection:
-        changed = retry_all(connection, now=utc_now())
-    for mail in changed:
-        click.echo(_changed(mail, "queued again"))
-    number = len(changed)
+        number = retry_all(connection, now=utc_now())
     click.echo(f"{number:,} {'mail is' if number == 1 else 'mails are'} queued again")
 
 
-def _change(change: Callable[..., list[ListedMail]], numbers: tuple[int, ...], what: str) -> None:
+def _change(change: Callable[..., list[int]], numbers: tuple[int, ...], what: str) -> None:
     settings, _ = loaded()
     with changed_database(settings) as engine, engine.begin() as connection:
         changed = change(connection, numbers, now=utc_now())
-    for mail in changed:
-        click.echo(_changed(mail, what))
-    known = {mail.id for mail in changed}
-    left = [str(number) for number in numbers if number not in known]
+    for number in changed:
+        click.echo(f"mail {number} is {what}")
+    left = [str(number) for number in numbers if number not in changed]
     if left:
         fail(f"left as they are, because they are not there, sent, or being sent: {', '.join(left)}", ExitCode.AMISS)
-
-
-def _changed(mail: ListedMail, what: str) -> str:
-    """What was done with a mail, which is named by whom it goes to and what it is about."""
-    return f"mail {mail.id} to {mail.recipient} is {what}: {mail.subject}"

@@ -62,7 +62,7 @@ def _when(file: WaitingFile) -> str:
     match file.reason:
         case WaitReason.COMPLETE:
             return "taken now"
-        case WaitReason.QUIET | WaitReason.EMPTY if file.until is not None:
+        case WaitReason.QUIET if file.until is not None:
             return (
                 f"not yet; whether it is complete is decided at {file.until:%H:%M:%S} UTC if nothing changes until then"
             )

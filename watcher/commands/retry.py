@@ -5,7 +5,7 @@ import click
 from importer.files import claiming
 from importer.model import shown_name
 from watcher.base.exit_codes import ExitCode, exit_codes
-from watcher.commands.loading import clients_with_folder, directory_of, loaded, only_client, opened_directory_of
+from watcher.commands.loading import clients_of, directory_of, loaded, only_client, opened_directory_of
 from watcher.commands.options import CLIENT_OPTION
 from watcher.commands.terminal import fail
 from watcher.settings.variables import Settings
@@ -21,7 +21,7 @@ def retry(*, file: str, client: str | None) -> None:
     FILE is its name, or the id of its claim where several files have that name.
     """
     settings, _ = loaded()
-    clients = clients_with_folder(settings, client)
+    clients = clients_of(settings, client)
     found = [name for name in clients if _lying(settings, name, file)]
     owner = only_client(found, clients, f"{shown_name(file)} in quarantine")
     lying = _lying(settings, owner, file)

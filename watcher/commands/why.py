@@ -1,11 +1,10 @@
 """`userdrop why`: the story of one file."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePath
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 
@@ -14,14 +13,12 @@ from watcher.base.clock import utc_now
 from watcher.base.exit_codes import ExitCode, exit_codes
 from watcher.commands.answering import story_json, story_lines
 from watcher.commands.asking import answer_of
-from watcher.commands.loading import clients_of, directory_of, loaded, missed
+from watcher.commands.loading import clients_of, directory_of, loaded
 from watcher.commands.options import CLIENT_OPTION
 from watcher.commands.overview import file_history
 from watcher.commands.terminal import fail
 from watcher.settings.variables import Settings
-from watcher.stories.present import now_told
-from watcher.stories.sentences import Sentences
-from watcher.stories.story import Happened, events_of, story
+from watcher.stories.story import Happened, events_of, now_told, story
 from watcher.stories.whereabouts import whereabouts
 from watcher.uploads.snapshot import FileSnapshot
 
@@ -50,13 +47,12 @@ def why(*, file: str, client: str | None, log: TextIO | None, as_json: bool) -> 
         fail("a file has a name", ExitCode.USAGE)
     clients = clients_of(settings, client)
     lines = [*(log or ())]
-    gone = missed(settings)
-    found = [_known(settings, name, file, lines, gone.get(name)) for name in clients]
-    known = [each for each in found if each.told or (each.now and not each.is_away)]
+    found = [_known(settings, name, file, lines) for name in clients]
+    known = [each for each in found if each.told or each.now]
     if not known:
-        known = _away(settings, found, gone)
-    if not known:
-        _fail_unknown(settings, found, file)
+        where = directory_of(settings, clients[0]) if len(clients) == 1 else f"any of {len(clients):,} clients' folders"
+        rest = "nor in the ledger" if found[0].unread is None else f"and {found[0].unread}"
+        fail(f"nothing is known of {shown_name(file)}: it is not in {where}, {rest}", ExitCode.AMISS)
     for each in known:
         now = each.now if each.unread is None else [*each.now, each.unread]
         if as_json:
@@ -75,21 +71,18 @@ class _Known:
 
     Attributes:
         is_found: whether anything is known but that some place could not be looked into.
-        is_away: whether the client's directory is not there.
         unread: why ledger and mails could not be asked; None where they were.
     """
 
     client: str
     is_found: bool
-    is_away: bool
     told: Sequence[Happened]
     now: Sequence[str]
     unread: str | None
 
 
-def _known(settings: Settings, client: str, file: str, lines: Sequence[str], gone_since: datetime | None) -> _Known:
-    directory = settings.upload_dir / client if settings.client_folders else settings.upload_dir
-    where = whereabouts(directory, file, within=settings.upload_dir if settings.client_folders else None)
+def _known(settings: Settings, client: str, file: str, lines: Sequence[str]) -> _Known:
+    where = whereabouts(directory_of(settings, client), file)
     stored = file_history(settings, client, file, utc_now())
     answer = answer_of(settings, FileSnapshot, "file", client, file)
     events = [*events_of(lines, client, shown_name(file)), *(answer.events if answer else ())]
@@ -97,25 +90,7 @@ def _known(settings: Settings, client: str, file: str, lines: Sequence[str], gon
     return _Known(
         client=client,
         is_found=bool(told) or where.is_anywhere,
-        is_away=where.away is not None,
         told=told,
-        now=[*now_told(file, where, answer, client=client, gone_since=gone_since)],
-        unread=None if stored.error is None else Sentences().say("unread", why=stored.error),
+        now=[*now_told(file, where, answer, client=client)],
+        unread=None if stored.error is None else f"the ledger and the mails cannot be read: {stored.error}",
     )
-
-
-def _away(settings: Settings, found: Sequence[_Known], gone: Collection[str]) -> list[_Known]:
-    """Those of clients, where nothing is known of a file, whose directories are not there and were."""
-    is_known = not settings.client_folders or not settings.upload_dir.is_dir()
-    return [each for each in found if each.is_away and (is_known or each.client in gone)]
-
-
-def _fail_unknown(settings: Settings, found: Sequence[_Known], file: str) -> NoReturn:
-    """End the command, as nothing is known of a file though all places are there."""
-    for each in found:
-        if each.is_away:
-            fail(f"no folder of the upload directory is the client {shown_name(each.client)}", ExitCode.USAGE)
-    alone = directory_of(settings, found[0].client) if len(found) == 1 else None
-    where = alone or f"any of {len(found):,} clients' folders"
-    rest = "nor in the ledger" if found[0].unread is None else f"and {found[0].unread}"
-    fail(f"nothing is known of {shown_name(file)}: it is not in {where}, {rest}", ExitCode.AMISS)

@@ -34,8 +34,7 @@ from importer.database.failures import (
 from importer.database.former import mistake_of_empty
 from importer.database.identity import Identity, identity_of, place_of
 from importer.database.pooling import is_pooled
-from importer.database.tables import imports, look_alikes, notices, require_tables, users
-from importer.files.occupancy import Occupant
+from importer.database.tables import imports, notices, require_tables
 from importer.formats.columns import Format
 from importer.words.outages import CAUSES
 from watcher.base.control import asked_for
@@ -54,14 +53,7 @@ _LARGEST_DIFFERENCE = dt.timedelta(minutes=1)
 
 
 def examined(
-    url: str,
-    format_: Format,
-    *,
-    now: dt.datetime,
-    mountinfo: Path,
-    state_dir: Path,
-    working: Occupant | None = None,
-    busy_seconds: float = BUSY_SECONDS,
+    url: str, format_: Format, *, now: dt.datetime, mountinfo: Path, state_dir: Path, busy_seconds: float = BUSY_SECONDS
 ) -> Iterator[Finding]:
     """Examine a database; an SQLite file that is not there yet is not made.
 
@@ -71,7 +63,6 @@ def examined(
         now: the time by our clock, UTC.
         mountinfo: tells the type of file systems.
         state_dir: the service's own directory, in which the database that it has used is named.
-        working: the database whose service works in the upload directory; None where none is seen.
         busy_seconds: seconds for which SQLite's write lock is waited.
     """
     path = sqlite_file(url)
@@ -84,7 +75,6 @@ def examined(
     try:
         may_write = yield from _read(engine, format_, now, partial(_as_before, url, state_dir))
         yield from _served(engine, url, state_dir)
-        yield from _beside(engine, url, working)
         if may_write and is_pooled(url):
             yield broken(NAME, *CAUSES[Cause.POOLED])
     except (SQLAlchemyError, OSError) as error:
@@ -140,17 +130,6 @@ def _served(engine: Engine, url: str, state_dir: Path) -> Iterator[Finding]:
         yield broken(NAME, what, cure)
 
 
-def _beside(engine: Engine, url: str, working: Occupant | None) -> Iterator[Finding]:
-    """Tell of a service of another database that works in the same upload directory."""
-    if working is None:
-        return
-    with reading_engine(engine).connect() as connection:
-        ours = identity_of(connection, url)
-    if ours.differs_from(Identity(place=working.place, mark=working.mark)):
-        what = f"the service of another database, {working.place}, works in the upload directory; this is {ours.place}"
-        yield broken(NAME, what, "stop one of the two, or set USERDROP_UPLOAD_DIR to a directory of its own")
-
-
 def _read(
     engine: Engine, format_: Format, now: dt.datetime, as_before: Callable[[], Iterator[Finding]]
 ) -> Generator[Finding, None, bool]:
@@ -171,19 +150,8 @@ def _read(
             yield broken(TABLES, error.what, error.cure)
             return False
         yield ok(TABLES, "its tables are those of this version")
-        yield from _look_alikes(connection)
         yield from _ledger_clock(connection, now)
         return is_journalled(connection)
-
-
-def _look_alikes(connection: Connection) -> Iterator[Finding]:
-    """Tell of users who look like another one: rows of files find only one of the two."""
-    both = look_alikes.join(users, users.c.id == look_alikes.c.user_id)
-    count = connection.execute(select(func.count(look_alikes.c.user_id.distinct())).select_from(both)).scalar_one()
-    if count:
-        what = f"{count} users look like another user of their client, but for what nobody sees"
-        cure = "the table look_alikes names both by their ids: decide which of the two is right, and forget the other"
-        yield warning(TABLES, what, cure)
 
 
 def _timeouts(connection: Connection) -> Iterator[Finding]:

@@ -21,7 +21,6 @@ from watchdog.observers.inotify_c import InotifyEvent, WatchCallback, WatchDescr
 from importer.durability import fsync_directory
 from importer.files import mending
 from importer.files.archiving import BAK
-from importer.files.bak_files import open_files
 from importer.files.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY, is_plain
 from importer.files.faults import has_few_inodes
 from importer.files.renaming import rename_noreplace
@@ -42,8 +41,6 @@ NEWEST = "newest upload"
 ROOM = "room for imports"
 
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
-_ARCHIVES_LOOKED_AT = 100_000
-"""The number of files in bak whose modes are looked at."""
 _PROBE_BYTES = 64 << 10
 """More bytes than a file system keeps for a file without asking the disk for room."""
 
@@ -152,25 +149,12 @@ def own_directories(directory: Path) -> Iterator[Finding]:
             continue
         status = path.lstat()
         if stat.S_ISDIR(status.st_mode) and status.st_uid in {os.geteuid(), service}:
-            yield from _archived(directory) if name == BAK else ()
             if name != BAK and status.st_uid == os.geteuid() and _is_open_to_others(path, status):
                 yield broken(name, f"{path} has in it what the service has not put there", f"{_aside(path)}")
             continue
         what = f"{path} is {_kind(status)} of {user(status.st_uid)}, so that what is put there would not be safe"
         back = f"where its owner was changed by mistake: chown -R {user(service)} {quote(str(path))}; else "
         yield broken(name, what, f"{back if stat.S_ISDIR(status.st_mode) else ''}{_aside(path)}")
-
-
-def _archived(directory: Path) -> Iterator[Finding]:
-    """Judge whether files in bak are open to others than clients, who may fetch and not change them."""
-    found, bak = open_files(directory, _ARCHIVES_LOOKED_AT), directory / BAK
-    if found.writable:
-        what = f"{found.writable:,} files in {bak} may be changed by others than their owner, by their modes"
-        cure = f"chmod -R g-w,o-w {quote(str(bak))}; while the service runs, it does so itself with those it owns"
-        yield warning(BAK, what, cure)
-    if found.readable:
-        what = f"{found.readable:,} files in {bak} may be read by everybody on this machine"
-        yield warning(BAK, what, f"unless that is meant: chmod -R o-rwx {quote(str(bak))}")
 
 
 def _aside(path: Path) -> str:

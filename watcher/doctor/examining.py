@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 
-from importer.files.occupancy import working_in
 from importer.formats.columns import Format
-from importer.model import shown_name
 from notifier.smtp import Transport
 from watcher.base.clock import utc_now
 from watcher.base.logs import place
@@ -19,11 +16,9 @@ from watcher.settings.naming import variable
 from watcher.settings.privacy import Private
 from watcher.settings.variables import Settings
 from watcher.uploads.folders import find
-from watcher.uploads.roster import gone_clients
 
 SETTINGS = "settings"
 LOG = "vsftpd log"
-MISSED = "missing client folders"
 
 
 def mistaken(mistakes: Iterable[str]) -> list[Finding]:
@@ -57,18 +52,12 @@ def examined(
         (service.NAME, lambda: service.examined(Private.of(settings), around.locks)),
         (neighbours.NAME, lambda: _clients_apart(settings)),
         (directory.NAME, lambda: _directories(settings, around)),
-        (MISSED, lambda: _missed(settings)),
         (ftp_examining.CONFIGURATION, lambda: ftp_examining.examined(settings)),
         (LOG, lambda: _log(settings.vsftpd_log)),
         (
             database.NAME,
             lambda: database.examined(
-                settings.database,
-                format_,
-                now=utc_now(),
-                mountinfo=around.mountinfo,
-                state_dir=settings.state_dir,
-                working=working_in(settings.upload_dir, around.locks.read_text()),
+                settings.database, format_, now=utc_now(), mountinfo=around.mountinfo, state_dir=settings.state_dir
             ),
         ),
         (mail.NAME, lambda: asyncio.run(examined_mail(settings, make_transport, send=send))),
@@ -96,21 +85,6 @@ def _directories(settings: Settings, around: directory.Surroundings) -> Iterator
     for each in found:
         for finding in directory.examined(each, max_bytes=settings.max_file_mb << 20, around=around):
             yield replace(finding, folder=str(each))
-
-
-def _missed(settings: Settings) -> Iterator[Finding]:
-    """Tell of clients whose folders the service has served, and which are no longer there."""
-    if not settings.client_folders:
-        return
-    directory = settings.upload_dir.resolve()
-    if not directory.is_dir():
-        return  # that it is missing is told above
-    gone = gone_clients(settings.state_dir, directory, find(directory, ()).clients)
-    for client, since in gone.items():
-        when = "" if since is None else f" since {since:%Y-%m-%d %H:%M:%S} UTC"
-        what = f"{shown_name(str(directory / client))} is no longer there{when}, and was a client's folder"
-        back = f"put it back with what it held; if the client is to go: userdrop client remove {quote(client)}"
-        yield replace(broken(MISSED, what, back), folder=str(directory / client))
 
 
 def examined_as_accounts(settings: Settings) -> Iterator[Finding]:

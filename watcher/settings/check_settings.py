@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from importer.formats.code_pages import CodePage
 from importer.formats.columns import Format
 
 if TYPE_CHECKING:
@@ -23,22 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSettings:
-    """The settings of a check: format, largest size in bytes, language of reasons, and code page if not UTF-8."""
+    """The settings of a check: format, largest size of a file in bytes, and language of the reasons."""
 
     format_: Format
     max_bytes: int
     language: str
-    encoding: CodePage
 
     @classmethod
     def of(cls, settings: "Settings", format_: Format) -> Self:
         """Take from all settings those that a check needs."""
-        return cls(
-            format_=format_,
-            max_bytes=settings.max_file_mb << 20,
-            language=settings.language,
-            encoding=settings.encoding,
-        )
+        return cls(format_=format_, max_bytes=settings.max_file_mb << 20, language=settings.language)
 
 
 @contextmanager

@@ -8,16 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
-from importer.formats.code_pages import CodePage
 from watcher.settings.naming import PREFIX
 from watcher.settings.values import Address, AddressList, OptionalAddresses, Seconds, TimeZone
 
 CLIENT_PREFIX = f"{PREFIX}CLIENTS__"
 """The beginning of a client's variable; a key (see `watcher.uploads.folders`), two underscores and a setting follow."""
-WHAT_ENCODING_IS = (
-    "what files are written in that are not UTF-8: a code page such as macroman, windows-1250 or shift_jis; auto reads"
-    " them as Windows-1252, unless they speak against it"
-)
 _KEY = re.compile(r"[A-Z0-9_]+")
 
 
@@ -35,8 +30,6 @@ class ClientSettings(BaseModel):
     timezone: TimeZone | None = None
     success_email: OptionalAddresses | None = None
     mail_attach: Literal["always", "never"] | None = None
-    encoding: CodePage | None = None
-    remarks: Literal["new", "always", "never"] | None = None
 
 
 class ClientVariables(EnvSettingsSource):

@@ -15,7 +15,7 @@ from typing import Self
 from importer.database.engines import sqlite_file
 from importer.database.former import DATABASE_FILE
 from importer.files.claiming import is_plain
-from watcher.base.instance import LOCK_FILE, NODE_FILE, REMOVED_FILE, ROSTER_FILE, UPLOADS_FILE
+from watcher.base.instance import LOCK_FILE, NODE_FILE, UPLOADS_FILE
 from watcher.settings.variables import Settings
 
 DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
@@ -52,8 +52,7 @@ class Private:
 
     def files(self) -> Iterator[Path]:
         """The private files that exist; of the directories' other files nothing is known."""
-        own = (LOCK_FILE, NODE_FILE, UPLOADS_FILE, ROSTER_FILE, REMOVED_FILE, DATABASE_FILE)
-        named = [self.state_dir / name for name in own]
+        named = [self.state_dir / name for name in (LOCK_FILE, NODE_FILE, UPLOADS_FILE, DATABASE_FILE)]
         if path := sqlite_file(self.database):
             named += [Path(f"{path.resolve()}{suffix}") for suffix in _OF_DATABASE]
         yield from filter(os.path.lexists, named)

@@ -144,26 +144,6 @@ def _schema(value: str) -> str:
     return value
 
 
-_WEB = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[^\s<>\"'`{}|\\^]*)?")
-
-
-def _web_address(value: str) -> str:
-    if not _WEB.fullmatch(value):
-        message = "should be an address like https://www.example.org/users"
-        raise ValueError(message)
-    return value
-
-
-_LONGEST_NAME = 60
-
-
-def _mail_name(value: str) -> str:
-    if not value.isprintable() or len(value) > _LONGEST_NAME:
-        message = f"should be a name of at most {_LONGEST_NAME} characters on one line, like Example University"
-        raise ValueError(message)
-    return value
-
-
 Address = Annotated[str, AfterValidator(_address)]
 AddressList = Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_addresses), Field(min_length=1)]
 OptionalAddresses = Annotated[tuple[Address, ...], NoDecode, BeforeValidator(_addresses)]
@@ -173,6 +153,4 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_known_database)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]
 HostName = Annotated[str, AfterValidator(_host)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-MailName = Annotated[str, AfterValidator(_mail_name)]
 Schema = Annotated[str, AfterValidator(_schema)]

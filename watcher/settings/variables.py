@@ -6,6 +6,7 @@ is silently ignored is found out at three in the morning.
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,12 +16,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from importer.formats.code_pages import CodePage
 from importer.model import MOST_TIMES
 from notifier.loopback import is_loopback
 from watcher.settings.client_settings import (
     CLIENT_PREFIX,
-    WHAT_ENCODING_IS,
     ClientSettings,
     ClientVariables,
     by_client,
@@ -35,13 +34,11 @@ from watcher.settings.values import (
     DatabaseUrl,
     HostName,
     ListenAddress,
-    MailName,
     OptionalAddresses,
     Schema,
     Seconds,
     TimeZone,
     Token,
-    WebAddress,
     address_and_port,
     listens_to_itself,
 )
@@ -92,19 +89,6 @@ class Settings(BaseSettings):
         default="always",
         description="always: mails have the failed users attached; never: mails say where in bak they lie",
     )
-    mail_name: MailName | None = Field(
-        default=None,
-        description="the site's name in mails: beside the address in From, and in front of each subject instead of "
-        "userdrop",
-    )
-    guide_url: WebAddress | None = Field(
-        default=None, description="the address of the guide for clients, https://…, which each mail to a client names"
-    )
-    remarks: Literal["new", "always", "never"] = Field(
-        default="new",
-        description="the remarks about a file that are mailed though all of its rows were imported: new, which the "
-        "client's file before did not have, always, or never",
-    )
     language: Literal["en", "fr"] = Field(
         default="en", description="the language of mails and of reasons in reports: en or fr"
     )
@@ -153,7 +137,6 @@ class Settings(BaseSettings):
     format_file: Path | None = Field(
         default=None, description="a TOML file that replaces or extends the built-in columns"
     )
-    encoding: CodePage = Field(default=CodePage.AUTO, description=WHAT_ENCODING_IS)
     default_login_source: str | None = Field(
         default=None,
         min_length=1,
@@ -197,8 +180,7 @@ class Settings(BaseSettings):
     report_days: int | None = Field(
         default=None,
         ge=1,
-        description="number of days after which failed-users CSVs are removed from bak, and what was told of rows from "
-        "the ledger, from notices and from mails; by default they stay for ever",
+        description="number of days after which failed-users CSVs are removed from bak; by default they stay for ever",
     )
     vsftpd_log: Path | None = Field(
         default=None,
@@ -215,7 +197,8 @@ class Settings(BaseSettings):
     sftp: bool = Field(
         default=False,
         description="true: uploads come by SFTP as well, whose server neither locks files nor logs the end of an "
-        "upload, so that all but renamed files wait for USERDROP_LONG_QUIET_SECONDS",
+        "upload, so "
+        "that all but renamed files wait for USERDROP_LONG_QUIET_SECONDS",
     )
     quiet_seconds: Seconds = Field(
         default=30,
@@ -234,20 +217,22 @@ class Settings(BaseSettings):
     http_token: Token | None = Field(
         default=None,
         description="the token that every request must show but those for /healthz, as a bearer token or as the "
-        "password of any user; required where USERDROP_HTTP_LISTEN is no loopback address",
+        "password of "
+        "any user; required where USERDROP_HTTP_LISTEN is no loopback address",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="the least severe level that is logged: debug, info, warning or error"
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto",
-        description="the form of the log: json, console (coloured), or auto: console on a terminal, else json",
+        description="the form of the log: json, console (coloured), or auto, which is console on a terminal and else "
+        "json",
     )
     clients: Annotated[Mapping[str, ClientSettings], NoDecode] = Field(
         default_factory=dict,
         description="a client's own setting instead of the common one; KEY is the name of its folder in capitals, with "
         "everything but letters and digits as _. A client may also have its own REPLY_TO_ADMIN_EMAIL, QUIET_SECONDS, "
-        "LONG_QUIET_SECONDS, SFTP, LANGUAGE, TIMEZONE, ENCODING, SUCCESS_EMAIL, MAIL_ATTACH and REMARKS",
+        "LONG_QUIET_SECONDS, SFTP, LANGUAGE, TIMEZONE, SUCCESS_EMAIL and MAIL_ATTACH",
     )
 
     @model_validator(mode="after")
@@ -360,6 +345,30 @@ def load_settings(answers: Mapping[str, str] = MappingProxyType({})) -> Settings
     if mistakes:
         raise SettingsMistakesError(mistakes)
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceManager:
+    """The wishes of systemd to a service with Type=notify. Sources: sd_notify(3), sd_watchdog_enabled(3).
+
+    Attributes:
+        socket: where it listens; None where nobody does.
+        watchdog_seconds: how long it waits for a sign of life; None for ever.
+    """
+
+    socket: str | None = None
+    watchdog_seconds: float | None = None
+
+
+def service_manager() -> ServiceManager:
+    """Read from the environment what the manager of services wants to be told; None where none has started us."""
+    environment = os.environ  # noqa: TID251 - the one room that reads it
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    is_ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return ServiceManager(
+        socket=environment.get("NOTIFY_SOCKET") or None,
+        watchdog_seconds=int(microseconds) / 1e6 if is_ours and microseconds.isdecimal() else None,
+    )
 
 
 def in_force(settings: Settings) -> Iterator[tuple[str, str]]:

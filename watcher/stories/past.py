@@ -31,4 +31,4 @@ def past_of(connection: Connection, client: str, file: str, now: datetime) -> tu
 
 
 def _mails_about(connection: Connection, entry: PastImport, now: datetime) -> MailsAbout:
-    return about(connection, entry.client, entry.claim_id, entry.committed_at, file=entry.file, now=now)
+    return about(connection, entry.client, entry.claim_id, entry.committed_at, now=now)

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from importer.files.anchoring import anchored
@@ -13,8 +13,6 @@ from importer.files.archiving import BAK
 from importer.files.claiming import QUARANTINE_DIRECTORY, WORK_DIRECTORY
 from importer.files.reimporting import uploaded_name
 from importer.files.writers import PROC_LOCKS, writers
-from importer.model import Detail
-from importer.words.details import os_error_detail
 from watcher.uploads.scanning import files_below, is_candidate, is_draft_of
 
 
@@ -33,9 +31,6 @@ class Whereabouts:
         links: the number of names that the file in the upload directory has.
         drafts: the temporary names in the upload directory that are made of the file's name, each with its bytes.
         folders: the paths of files of that name in folders of the upload directory.
-        directory: the client's directory.
-        away: why that is not there; None where it is, or whoever asks may not look.
-        is_alone_away: whether it is the folder of a client, and the upload directory is there.
     """
 
     bytes: int | None = None
@@ -48,9 +43,6 @@ class Whereabouts:
     links: int = 1
     drafts: tuple[tuple[str, int], ...] = ()
     folders: tuple[str, ...] = ()
-    directory: Path = field(default=Path(), compare=False)
-    away: Detail | str | None = None
-    is_alone_away: bool = False
 
     @property
     def is_anywhere(self) -> bool:
@@ -58,20 +50,15 @@ class Whereabouts:
         return self.bytes is not None or any((self.claimed, self.set_aside, self.archived, self.drafts, self.folders))
 
 
-def whereabouts(directory: Path, name: str, *, within: Path | None = None, locks: Path = PROC_LOCKS) -> Whereabouts:
+def whereabouts(directory: Path, name: str, locks: Path = PROC_LOCKS) -> Whereabouts:
     """Look for a file of a client in all places.
 
     Args:
         directory: the client's directory.
         name: the name of the upload, or the name that it has in bak.
-        within: the upload directory where the client's directory is a folder of it.
         locks: the kernel's list of locks.
     """
     unseen: list[str] = []
-    away = _away(directory)
-    if away is not None:
-        is_alone = within is not None and _away(within) is None
-        return Whereabouts(directory=directory, away=away, is_alone_away=is_alone)
     status = _status(unseen, directory / name)
     return Whereabouts(
         bytes=None if status is None else status.st_size,
@@ -84,19 +71,7 @@ def whereabouts(directory: Path, name: str, *, within: Path | None = None, locks
         drafts=tuple(_drafts(directory, name)),
         folders=tuple(_in_folders(directory, name)),
         unseen=tuple(unseen),
-        directory=directory,
     )
-
-
-def _away(directory: Path) -> Detail | str | None:
-    """Why a directory is not there; None where it is, or whoever asks may not look."""
-    try:
-        is_there = stat.S_ISDIR(directory.stat().st_mode)
-    except PermissionError:
-        return None
-    except OSError as error:
-        return os_error_detail(error)
-    return None if is_there else os_error_detail(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
 
 
 def _drafts(directory: Path, name: str) -> Iterator[tuple[str, int]]:

@@ -1,16 +1,15 @@
 """The task that keeps an intake for each client, also for those whose folders come later."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
-from importer.model import Detail, shown_name
+from importer.model import Detail
 from importer.words.details import detail, os_error_detail
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
@@ -18,15 +17,12 @@ from watcher.uploads.complaining import counted, named
 from watcher.uploads.folders import Found
 from watcher.uploads.gauging import Gauges
 from watcher.uploads.intake import Intake
-from watcher.uploads.roster import Roster
 from watcher.uploads.snapshot import ClientSnapshot, FileNow
 
 STAGGER_SECONDS = 0.001
 """Seconds between two clients that do what all of them do: more at once would hold up the event loop."""
 MOST_AT_ONCE = 50
 """The number of clients that are asked for their state before the event loop has its turn again."""
-GONE_SECONDS = 300.0
-"""Seconds after which a client's folder that has gone is missed: it may have been moved for a moment."""
 FIND_SECONDS = 5.0
 """Seconds between two looks at the upload directory for new folders, and for what does not belong there."""
 
@@ -56,8 +52,6 @@ class Clients:
             to wake for a tick later than the first client.
         alerts: the administrator's alerts.
         elapsed: the monotonic clock, in seconds.
-        now: the wall clock, UTC.
-        roster: the clients that there were; None where the upload directory is one client's.
 
     Attributes:
         shared: keys of settings that several folders have; see `watcher.uploads.folders`.
@@ -70,12 +64,7 @@ class Clients:
         serve: Callable[[str, Path, float], Intake],
         alerts: Alerts,
         elapsed: Callable[[], float],
-        now: Callable[[], datetime],
-        roster: Roster | None = None,
     ) -> None:
-        self._now = now
-        self._roster = roster
-        self._missed: dict[str, float] = {}
         self._find = find
         self._serve = serve
         self._alerts = alerts
@@ -131,19 +120,12 @@ class Clients:
     def file(self, client: str, name: str) -> FileNow:
         """The state of one file as it is shown; it says nothing where there is no such client."""
         served = self._served.get(client)
-        if served is not None:
-            return served.intake.file(name)
-        return FileNow(gone_since=None if self._roster is None else self._roster.gone.get(client))
+        return FileNow() if served is None else served.intake.file(name)
 
     def folder(self, client: str) -> Path | None:
-        """The directory of a client that is served, or was until it went; None where there is no such client."""
-        if (served := self._served.get(client)) is not None:
-            return served.directory
-        return None if self._roster is None or client not in self._roster.gone else self._roster.folder(client)
-
-    def directories(self) -> Mapping[str, Path]:
-        """The directories of the clients that are served, by client."""
-        return {client: each.directory for client, each in self._served.items()}
+        """The directory of a client that is served; None where there is no such client."""
+        served = self._served.get(client)
+        return None if served is None else served.directory
 
     async def gauges(self) -> tuple[Gauges, ...]:
         """The numbers of each client's directory, by the client's name."""
@@ -210,33 +192,10 @@ class Clients:
         except OSError as error:
             self._alerts.open(AlertKind.UPLOAD_DIRECTORY, detail=os_error_detail(error))
             return None
-        if found.clients or not self._served:
-            await self._miss(found.clients)
-        else:
-            self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY)
+        self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY)
         self._tell(AlertKind.ODD_FILE, detail("beside_folders", files=named(found.odd)) if found.odd else "")
         self._tell(AlertKind.CLIENT_FOLDERS, counted(found.complaints))
         return found if found.clients or not self._served else None
-
-    async def _miss(self, found: Mapping[str, Path]) -> None:
-        """Tell of clients whose folders are gone; where no folder at all is there, that of the upload directory."""
-        if self._roster is None:
-            self._alerts.resolve(AlertKind.UPLOAD_DIRECTORY)
-            return
-        await asyncio.to_thread(self._roster.note, [*found], self._now())
-        gone = self._roster.gone
-        is_empty = bool(gone) and not found
-        self._tell(AlertKind.UPLOAD_DIRECTORY, detail("no_client_folder", number=len(gone)) if is_empty else "")
-        missed = {} if is_empty else gone
-        for alert in self._alerts.board.alerts:
-            if alert.kind is AlertKind.CLIENT_GONE and alert.client not in missed:
-                self._alerts.resolve(alert.kind, alert.client)
-        now = self._elapsed()
-        self._missed = {client: self._missed.get(client, now) for client in missed}
-        for client in (client for client, since in self._missed.items() if now - since >= GONE_SECONDS):
-            where = shown_name(str(self._roster.folder(client)))
-            about = detail("folder_gone", where=where, since=f"{gone[client]:%Y-%m-%d %H:%M:%S} UTC")
-            self._alerts.open(AlertKind.CLIENT_GONE, client, about)
 
     def _tell(self, kind: AlertKind, about: Detail | str) -> None:
         if about:

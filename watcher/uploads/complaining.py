@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from importer.model import Detail, NotTakenWhy, shown_name
-from importer.words.details import CLAUSES, detail, listed
+from importer.words.details import detail, listed
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
 from watcher.uploads.left_alone import LeftAlone, varied
@@ -43,7 +43,7 @@ class Complaints:
         odd = sorted([*left.odd, *untaken(files, NotTakenWhy.NOT_A_PLAIN_FILE)])
         linked = untaken(files, NotTakenWhy.HARD_LINKED)
         parts = [detail("hard_linked", file=shown_name(name)) for name in linked[:MOST_NAMED]]
-        self._tell(AlertKind.ODD_FILE, _clauses([named(odd, max(1, MOST_NAMED - len(parts))), *parts]))
+        self._tell(AlertKind.ODD_FILE, _with(parts, named(odd, MOST_NAMED - len(parts))))
 
     def tell_unreadable(self, files: TrackedFiles) -> None:
         """Tell of files that the service may not read."""
@@ -55,10 +55,10 @@ class Complaints:
         held = _held(files, since) if files.number(InDoubt) else []
         drafts = left.lasting_drafts(since)
         told = [
-            detail("held_files", files=named(held)) if held else "",
-            detail("draft_files", files=named(drafts)) if drafts else "",
+            *([detail("held_files", files=named(held))] if held else []),
+            *([detail("draft_files", files=named(drafts))] if drafts else []),
         ]
-        self._tell(AlertKind.STUCK_FILES, _clauses(told))
+        self._tell(AlertKind.STUCK_FILES, listed(told) if told else "")
 
     def tell_log(self, verdicts: ServerVerdicts) -> None:
         """Tell of a log of the FTP server that cannot be read, or seems not to tell of uploads into the directory."""
@@ -93,24 +93,23 @@ def untaken(files: TrackedFiles, why: NotTakenWhy) -> list[str]:
 def named(names: Sequence[str], most: int = MOST_NAMED) -> Detail | str:
     """Names of files as an alert tells them: some of each kind, and where there are more, how many in all."""
     shown = [shown_name(name) for name in varied(names, most)]
-    return ", ".join(shown) if len(names) <= most else _some_of(shown, len(names))
+    return ", ".join(shown) if len(names) <= most else listed([_in_all(names), *shown])
 
 
 def counted(details: Sequence[Detail]) -> Detail | str:
     """Details in a row, and where there are more than an alert has room for, how many in all."""
     if not details:
         return ""
-    return listed(details) if len(details) <= MOST_NAMED else _some_of(details[:MOST_NAMED], len(details))
+    return listed(details if len(details) <= MOST_NAMED else [_in_all(details), *details[:MOST_NAMED]])
 
 
-def _some_of(shown: Sequence[Detail | str], number: int) -> Detail:
-    """Some of many; their number comes first, as a list that is too long for a mail loses its end."""
-    return listed([detail("in_all", number=f"{number:,}", first=shown[0]), *shown[1:]])
+def _in_all(things: Sequence[object]) -> Detail:
+    return detail("in_all", number=f"{len(things):,}")
 
 
-def _clauses(parts: Iterable[Detail | str]) -> Detail | str:
-    told = [part for part in parts if part]
-    return told[0] if len(told) == 1 else (listed(told, CLAUSES) if told else "")
+def _with(parts: Iterable[Detail], names: Detail | str) -> Detail | str:
+    every = [*parts, *([names] if names else [])]
+    return names if every == [names] else (listed(every) if every else "")
 
 
 def _held(files: TrackedFiles, since: float) -> list[str]:

@@ -7,7 +7,6 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -22,11 +21,11 @@ from notifier.model import AlertKind
 from watcher.uploads.complaining import Complaints
 from watcher.uploads.doubts import SELF_RETRY_SECONDS, Doubts
 from watcher.uploads.evidence import can_be_entered, look_at_all
-from watcher.uploads.left_alone import MOST_AMENDED, LeftAlone
+from watcher.uploads.left_alone import LeftAlone
 from watcher.uploads.memory import ClientMemory
 from watcher.uploads.model import LogState, Scan, Sighting
 from watcher.uploads.replacing import Replacements
-from watcher.uploads.scanning import is_candidate, is_draft, is_temporary, look_aside, scan
+from watcher.uploads.scanning import is_candidate, scan
 from watcher.uploads.settling import (
     InDoubt,
     Patience,
@@ -147,7 +146,7 @@ class Inspector:
         """Look at some files, and at those of which the server's log has something to say."""
         given = [*names]
         named = [*given, *await self._logged(is_known=not given)]
-        wanted = await self._wanted(named) if named else []
+        wanted = await asyncio.to_thread(lambda: [*dict.fromkeys(filter(is_candidate, named))]) if named else []
         there = self._names(wanted)
         for first in range(0, len(wanted), LOOKS_AT_ONCE):
             self._got_on()
@@ -162,16 +161,6 @@ class Inspector:
         self._complaints.tell_unreadable(self.files)
         if self._verdicts is not None:
             self._complaints.tell_log(self._verdicts)
-
-    async def _wanted(self, named: list[str]) -> list[str]:
-        """The names of files that may be imported; of the others it is noted what is left alone now.
-
-        The alerts about what is left alone follow with the next scan, as a name may be given for a moment only.
-        """
-        wanted, others, found = await asyncio.to_thread(_looked_aside, self._directory, named)
-        if found is not None:
-            self.left_alone.amend(others, found, self._elapsed())
-        return wanted
 
     @property
     def log_state(self) -> LogState:
@@ -253,13 +242,12 @@ class Inspector:
         if isinstance(found, Sighting):
             self._apply(self._with_hints(found, there))
             return
-        self._forget(name, found)
+        self._forget(name)
         self._renamed.discard(name)
         if found is not NotTakenWhy.GONE:
             self.files.put(name, Untaken(why=found))
 
-    def _forget(self, name: str, why: NotTakenWhy = NotTakenWhy.GONE) -> None:
-        """Forget what was seen of a file that has gone, or cannot be imported as it is now."""
+    def _forget(self, name: str) -> None:
         known = self.files.get(name)
         self.files.forget(name)
         if self._is_new_here:
@@ -268,11 +256,7 @@ class Inspector:
         for older in self._replacements.gone(name):
             self._tell_replaced(older)
         if isinstance(known, Seen) and name not in self._taken:
-            about = self._about(known.watched.sighting)
-            if why is NotTakenWhy.GONE:
-                log.info("upload_gone", **about)
-            else:
-                log.warning("upload_barred", **about, why=why.value)
+            log.info("upload_gone", **self._about(known.watched.sighting))
         self._taken.discard(name)
         self._doubts.end(name)
 
@@ -347,16 +331,6 @@ class Inspector:
         if self._verdicts is None or watched.since <= self._verdicts.lost_at:
             return False
         return watched.verdict is None and self._verdicts.tells_all_of(watched.sighting.name)
-
-
-def _looked_aside(directory: Path, named: list[str]) -> tuple[list[str], AbstractSet[str], Scan | None]:
-    """The names of files that may be imported, and what is left alone of the others; None where that was not seen."""
-    wanted = [*dict.fromkeys(filter(is_candidate, named))]
-    others = {name for name in named if not is_candidate(name) and (is_draft(name) or not is_temporary(name))}
-    if others and len(others) <= MOST_AMENDED:
-        with suppress(OSError):  # that the directory cannot be read is told by the scan
-            return wanted, others, look_aside(directory, others)
-    return wanted, others, None
 
 
 def _is_in_doubt(known: Seen | None, content: Fingerprint) -> bool:

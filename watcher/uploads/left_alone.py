@@ -5,15 +5,11 @@ Times are monotonic seconds: a sender may set any modification time, so that it 
 
 from collections import defaultdict
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import chain, zip_longest
 
 from watcher.uploads.model import Draft, Scan
-
-MOST_AMENDED = 1_000
-"""The number of files left alone up to which it is noted at once that one of them has come, changed or gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +42,6 @@ class LeftAlone:
             for each in found.drafts
         }
         self.odd = {name: self.odd.get(name, now) for name in found.odd}
-
-    def amend(self, names: AbstractSet[str], found: Scan, now: float) -> None:
-        """Note what was found of some names alone; where very much is left alone, that waits for the next scan."""
-        if len(self.odd) + len(self.drafts) > MOST_AMENDED:
-            return
-        others = Scan(
-            candidates=(),
-            odd=tuple(name for name in self.odd if name.partition("/")[0] not in names),
-            drafts=tuple(each.draft for name, each in self.drafts.items() if name not in names),
-        )
-        self.update(replace(found, odd=others.odd + found.odd, drafts=others.drafts + found.drafts), now)
 
     def lasting_drafts(self, since: float) -> list[str]:
         """The files under temporary names that have not changed since a time."""

@@ -1,9 +1,8 @@
 """Scans of a client's directory. Events are hints; what a scan finds is the truth."""
 
 import os
-import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ IMPORTED_SUFFIXES = (".csv", ".txt", ".csv.gz")
 
 _MOST_LOOKED_THROUGH = 10_000
 """The number of entries of a sub-folder, with those below, that are looked through at most."""
-MOST_DRAFTS = 1_000
+_MOST_DRAFTS = 1_000
 """The number of files under temporary names that are noted at most."""
 
 _TEMPORARY_SUFFIXES = (".filepart", ".part", ".partial", ".tmp", ".temp", ".crdownload", ".swp", "~")
@@ -56,8 +55,8 @@ def scan(directory: Path) -> Scan:
     with anchored(directory) as anchor, os.scandir(anchor) as entries:
         for entry in entries:
             if is_temporary(entry.name) or entry.name == BAK:
-                if is_draft(entry.name) and len(drafts) < MOST_DRAFTS:
-                    drafts += _draft(anchor, entry.name)
+                if is_draft(entry.name) and len(drafts) < _MOST_DRAFTS:
+                    drafts += _draft(entry)
                 continue
             if entry.is_dir(follow_symlinks=False):
                 odd += [entry.name] if is_candidate(entry.name) else _astray(anchor / entry.name)
@@ -66,35 +65,11 @@ def scan(directory: Path) -> Scan:
     return Scan(candidates=tuple(candidates), odd=tuple(odd), drafts=tuple(drafts))
 
 
-def look_aside(directory: Path, names: Iterable[str]) -> Scan:
-    """List what has some names in a client's directory and is left alone as long as it has them.
-
-    Raises:
-        OSError: as of `scan`.
-    """
-    odd: list[str] = []
-    drafts: list[Draft] = []
-    with anchored(directory) as anchor:
-        for name in names:
-            if is_draft(name):
-                drafts += _draft(anchor, name)
-            elif not (is_temporary(name) or is_candidate(name) or name == BAK):
-                odd += _odd(anchor, name)
-    return Scan(candidates=(), odd=tuple(odd), drafts=tuple(drafts))
-
-
-def _draft(anchor: Path, name: str) -> Iterator[Draft]:
+def _draft(entry: os.DirEntry[str]) -> Iterator[Draft]:
     with suppress(OSError):
-        status = (anchor / name).lstat()
-        if stat.S_ISREG(status.st_mode):
-            yield Draft(name=name, size=status.st_size, modified_ns=status.st_mtime_ns)
-
-
-def _odd(anchor: Path, name: str) -> list[str]:
-    """What is odd about a name: itself, or files in the folder that has it."""
-    with suppress(OSError):
-        return _astray(anchor / name) if stat.S_ISDIR((anchor / name).lstat().st_mode) else [name]
-    return []
+        if entry.is_file(follow_symlinks=False):
+            status = entry.stat(follow_symlinks=False)
+            yield Draft(name=entry.name, size=status.st_size, modified_ns=status.st_mtime_ns)
 
 
 def _astray(folder: Path) -> list[str]:

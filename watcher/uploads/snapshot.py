@@ -25,7 +25,6 @@ class WaitReason(StrEnum):
     """The reason why a file still lies in its directory."""
 
     QUIET = "quiet"
-    EMPTY = "empty"
     LOCKED = "locked"
     LOG_SAID_FAIL = "log_said_fail"
     LOG_IS_SILENT = "log_is_silent"
@@ -40,9 +39,6 @@ class WaitReason(StrEnum):
 
 LEFT_ALONE = frozenset({WaitReason.TEMPORARY_NAME, WaitReason.OTHER_NAME, WaitReason.IN_A_FOLDER})
 """The reasons of files that are never imported as they lie there."""
-
-UNTIL_QUIET = frozenset({WaitReason.QUIET, WaitReason.EMPTY})
-"""The reasons of files that wait until they have lain unchanged for long enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +137,12 @@ class FileNow:
         waiting: the file as it was seen last; None where it does not wait.
         is_handed_on: whether a tick has handed the file on to the import, and it was not dealt with yet.
         next_tick: when the client's next tick comes, UTC; None where the client is not served.
-        gone_since: since when the client's folder is gone, UTC; None where it is there, or nobody knows of it.
         server_log: what the FTP server's log is good for.
     """
 
     waiting: WaitingFile | None = None
     is_handed_on: bool = False
     next_tick: datetime | None = None
-    gone_since: datetime | None = None
     server_log: LogState = LogState.NOT_READ
 
 
@@ -257,7 +251,7 @@ def waiting_file(watched: Watched, decision: Decision, clocks: Clocks) -> Waitin
         bytes=watched.sighting.content.size,
         reason=reason,
         since=clocks.utc(watched.since),
-        until=clocks.utc(decision.until) if isinstance(decision, Waiting) and reason in UNTIL_QUIET else None,
+        until=clocks.utc(decision.until) if isinstance(decision, Waiting) and reason is WaitReason.QUIET else None,
     )
 
 
@@ -265,9 +259,7 @@ def wait_reason(watched: Watched, decision: Decision) -> WaitReason:
     """The reason why a file that was looked at still lies in its directory."""
     match decision:
         case Waiting():
-            if watched.sighting.is_locked:
-                return WaitReason.LOCKED
-            return WaitReason.QUIET if watched.sighting.content.size else WaitReason.EMPTY
+            return WaitReason.LOCKED if watched.sighting.is_locked else WaitReason.QUIET
         case InDoubt():
             said_fail = watched.verdict is ServerVerdict.FAILED
             return WaitReason.LOG_SAID_FAIL if said_fail else WaitReason.LOG_IS_SILENT

@@ -6,9 +6,7 @@ One thread asks whether the database answers, and must not wait for the other on
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -17,18 +15,15 @@ from sqlalchemy import Connection, Engine
 
 from importer.database import history
 from importer.database.engines import product, reading_engine
-from importer.words.details import detail_in
 from notifier import queueing
 from notifier.alerting import is_open
 from notifier.alerts import Alerts
 from notifier.model import Delivered
 from notifier.outbox import DATABASE_ERRORS
 from watcher.stories.past import past_of
-from watcher.stories.present import now_told
-from watcher.stories.story import story
+from watcher.stories.story import now_told, story
 from watcher.stories.whereabouts import whereabouts
 from watcher.uploads.gauging import Gauges
-from watcher.uploads.model import CLIENT
 from watcher.uploads.snapshot import FileSnapshot, ServiceSnapshot
 from watcher.web.metrics import Metrics, Scrape
 from watcher.web.page import Facts, Html, LedgerFacts, MailFacts, Page, StoryFacts, first_day
@@ -121,28 +116,17 @@ class Gathering:
         directory = self._folder(client)
         if directory is None or "/" in name or "\0" in name or name in {"", ".", ".."}:
             return None
-        within = None if client == CLIENT else directory.parent
-        where = await asyncio.to_thread(partial(whereabouts, directory, name, within=within))
-        answer = self._in_language(await self._file(client, name), language)
+        answer, where = await self._file(client, name), await asyncio.to_thread(whereabouts, directory, name)
         past = await self._reading.ask(self._engine, lambda connection: past_of(connection, client, name, self._now()))
         facts = StoryFacts(
             client=client,
             name=name,
-            told=story(answer.events, past or (), language),
-            lines=[*now_told(name, where, answer, client=client, language=language)],
+            told=story(answer.events, past or ()),
+            lines=[*now_told(name, where, answer, client=client)],
             database_answers=past is not None,
             now=self._now(),
         )
         return await asyncio.to_thread(self._page.story, facts, language)
-
-    def _in_language(self, answer: FileSnapshot, language: str) -> FileSnapshot:
-        """The answer with what its alerts are about in that language."""
-        said = {(each.kind, each.client): each.detail for each in self._alerts.board.alerts}
-        alerts = (
-            replace(each, detail=detail_in(said.get((each.kind, each.client), each.detail), language))
-            for each in answer.alerts
-        )
-        return replace(answer, alerts=tuple(alerts))
 
     async def metrics(self) -> bytes:
         """Make the text of everything that is measured."""

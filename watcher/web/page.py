@@ -14,24 +14,20 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from importer.database.history import DayCounts, FailureCount, PastImport
-from importer.model import Detail, Remark, Status, shown_name
+from importer.model import Detail, Status, shown_name
 from importer.words.details import detail_in
-from importer.words.reasons import warning_in
 from importer.words.translating import LANGUAGES, catalogue
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.model import AlertKind, AlertText, MailState, Severity
 from notifier.sentences import REASONS as FAILURES
-from notifier.sentences import REFUSED
 from watcher.stories.story import Happened
-from watcher.uploads.snapshot import OpenAlert, ServiceSnapshot, WaitingFile, WaitReason
+from watcher.uploads.snapshot import ClientSnapshot, OpenAlert, ServiceSnapshot, WaitingFile, WaitReason
 from watcher.uploads.supervision import WatchState
 from watcher.web.plotting import DAYS, HEIGHT, WIDTH, figures
 from watcher.web.readiness import Readiness
 
 MOST_FILES = 50
 MOST_CLIENTS = 50
-MOST_REMARKS = 3
-"""Remarks of a file that the page repeats; the file's story has them all."""
 OTHERS = "All other clients"
 REFRESH_SECONDS = 30
 """Seconds after which a browser asks for the page again."""
@@ -39,7 +35,6 @@ _UNITS = {"en": ("bytes", "kB", "MB", "GB", "TB"), "fr": ("octets", "ko", "Mo", 
 
 REASONS = {
     WaitReason.QUIET: "its quiet time is not over",
-    WaitReason.EMPTY: "it is empty, and waits the long quiet time for its content",
     WaitReason.LOCKED: "it is being written",
     WaitReason.LOG_SAID_FAIL: "the upload was cut off; its sender is told",
     WaitReason.LOG_IS_SILENT: "the server's log does not tell its end; its sender is told",
@@ -66,7 +61,7 @@ STATUSES = {
     Status.SUPERSEDED: "superseded by a newer file of its name",
     Status.QUARANTINED: "set aside",
 }
-TEXTS = (OTHERS, *REASONS.values(), *WATCHES.values(), *STATUSES.values(), *REFUSED.values(), *MailState)
+TEXTS = (OTHERS, *REASONS.values(), *WATCHES.values(), *STATUSES.values(), *MailState)
 """The texts that are translated where the template shows them."""
 
 
@@ -172,8 +167,7 @@ class Page:
     def html(self, facts: Facts, language: str = "en") -> Html:
         """Make the page of some facts, in a language of `LANGUAGES`."""
         service, ledger = facts.service, facts.ledger
-        waiting = _by_age((each.client, file) for each in service.clients for file in each.waiting.shown)
-        left = _by_age((each.client, file) for each in service.clients for file in each.left_alone.shown)
+        waiting = _waiting(service.clients)
         say = catalogue(language).gettext
         text = self._templates[language].render(
             language=language,
@@ -187,25 +181,21 @@ class Page:
             now=facts.now,
             waiting=waiting[:MOST_FILES],
             unlisted=sum(each.waiting.files for each in service.clients) - len(waiting[:MOST_FILES]),
-            left=left[:MOST_FILES],
-            left_unlisted=sum(each.left_alone.files for each in service.clients) - len(left[:MOST_FILES]),
             figures=() if ledger is None else figures(ledger.days, today=facts.now.date(), others=say(OTHERS)),
             reasons=REASONS,
             watches=WATCHES,
             statuses=STATUSES,
-            refused=REFUSED,
             failures=FAILURES,
             style=self._style,
             width=WIDTH,
             height=HEIGHT,
             days=DAYS,
             most_clients=MOST_CLIENTS,
-            most_remarks=MOST_REMARKS,
         )
         return Html(text=text, policy=self._policy)
 
     def story(self, facts: StoryFacts, language: str = "en") -> Html:
-        """Make the page of a file's story."""
+        """Make the page of a file's story; its sentences are English in every language."""
         text = self._stories[language].render(
             language=language,
             style=self._style,
@@ -236,7 +226,6 @@ def _template(name: str, language: str) -> Template:
     )
     environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined] # i18n
     environment.filters |= {"number": _number, "moment": _moment, "size": partial(_size, units=_UNITS[language])}
-    environment.filters["remark"] = partial(_remark, language=language)
     return environment.get_template(f"{name}.html.j2")
 
 
@@ -258,14 +247,11 @@ def _shown(alert: OpenAlert, facts: Facts, language: str) -> ShownAlert:
     )
 
 
-def _by_age(found: Iterable[tuple[str, WaitingFile]]) -> list[tuple[str, WaitingFile]]:
-    """Clients' files, those first that wait or lie there the longest, those without a time last."""
+def _waiting(clients: Iterable[ClientSnapshot]) -> list[tuple[str, WaitingFile]]:
+    """The files that wait, the longest first, those without a time last."""
+    found = [(each.client, file) for each in clients for file in each.waiting.shown]
     latest = dt.datetime.max.replace(tzinfo=dt.UTC)
     return sorted(found, key=lambda pair: (pair[1].since or latest, pair[0], pair[1].file))
-
-
-def _remark(remark: Remark, language: str) -> str:
-    return shown_name(warning_in(remark, language))
 
 
 def _number(value: int) -> str:

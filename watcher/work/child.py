@@ -21,7 +21,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from importer.client_lock import ClientLocks, LockedElsewhereError
-from importer.client_options import ORDINARY, ClientOptions
 from importer.database.engines import is_shared, trim_log
 from importer.database.failures import (
     Cause,
@@ -35,7 +34,7 @@ from importer.database.former import mistake_of_empty, remember
 from importer.database.identity import place_of
 from importer.files.anchoring import Folder, opened_folder
 from importer.files.faults import fault
-from importer.model import Claim, Detail, Imported, InHand, Outcome, Refused, Superseded, Telling
+from importer.model import Claim, Detail, Imported, InHand, Outcome, Refused, Superseded
 from importer.words.details import detail
 from watcher.base.clock import elapsed, utc_now
 from watcher.base.limits import Allowance, allow_cpu, confine, die_with, forgo_algebra, silence
@@ -105,14 +104,14 @@ def _why(error: BaseException) -> Detail | str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tools:
-    """The tools of the child: an importer for each way in which clients' files are imported.
+    """The tools of the child: an importer for each language of reasons.
 
     Attributes:
         misreadings: why this Python must not read anybody's file; empty where it may.
     """
 
     misreadings: tuple[str, ...]
-    importer: Callable[[ClientOptions], "Importer"]
+    importer: Callable[[str], "Importer"]
     engine: Engine
     locks: ClientLocks
     config: WorkerConfig
@@ -138,16 +137,15 @@ def _tools(config: WorkerConfig, shows: Callable[[InHand], None]) -> _Tools:
     engine = make_engine(config.database_url, single=True)
 
     @cache
-    def importer(options: ClientOptions) -> Importer:
+    def importer(language: str) -> Importer:
         return Importer(
             engine,
             config.format,
             limits,
             clock,
             skips_unchanged=config.skips_unchanged,
-            telling=Telling(success=config.tells_success, remarks=options.remarks),
-            language=options.language,
-            code_page=options.code_page,
+            tells_success=config.tells_success,
+            language=language,
             shows=shows,
             run=config.run,
         )
@@ -224,7 +222,7 @@ def _client(job: Job) -> str:
 
 
 def _outcomes(tools: _Tools, job: Job) -> Iterator[Outcome]:
-    importer = tools.importer(job.options if isinstance(job, ImportFiles | Recover | Purge) else ORDINARY)
+    importer = tools.importer(job.language if isinstance(job, ImportFiles | Recover | Purge) else "en")
     match job:
         case Prepare():
             _prepare(importer, tools)

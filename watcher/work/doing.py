@@ -11,7 +11,6 @@ import structlog
 import tenacity
 
 from importer.client_lock import LockedElsewhereError
-from importer.client_options import ORDINARY, ClientOptions
 from importer.model import (
     Archived,
     Claim,
@@ -58,7 +57,7 @@ class Desk:
 
     Attributes:
         directory: the directory in which its uploads appear.
-        options: by which its files are imported.
+        language: the language of the reasons in its reports.
         must_recover: whether something may be half done.
         is_held_elsewhere: whether another node imports its files.
         outage: what stopped its last job; None where that ended well.
@@ -77,7 +76,7 @@ class Desk:
     """
 
     directory: Path
-    options: ClientOptions = ORDINARY
+    language: str = "en"
     must_recover: bool = True
     is_held_elsewhere: bool = False
     outage: OutageError | None = None
@@ -93,10 +92,6 @@ class Desk:
     purged_at: float = -PURGE_SECONDS
     has_more_to_purge: bool = False
     pace: float | None = None
-
-    def recovery(self, client: str, *, alone: bool = False) -> Recover:
-        """The job that finishes what is half done of the client."""
-        return Recover(client=client, directory=self.directory, options=self.options, alone=alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +283,6 @@ class JobRunner:
         self.desks[outcome.client].has_more_to_purge = outcome.is_more
         if outcome.archives or outcome.reports:
             log.info("bak_purged", client=outcome.client, files=outcome.archives, reports=outcome.reports)
-        if outcome.texts:
-            log.info("examples_purged", client=outcome.client, texts=outcome.texts)
 
     def _suspect(self, claim: Claim) -> None:
         desk = self.desks[claim.client]
@@ -320,5 +313,4 @@ def _about(done: Imported) -> dict[str, object]:
         **{"rows" if name == "records" else name: count for name, count in asdict(done.counts).items()},
         "seconds": round(done.seconds, 3),
         "same_as": done.same_as,
-        "remarks": sorted({warning.code for warning in done.warnings}),
     }

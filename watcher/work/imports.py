@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 
 from importer.client_lock import LockedElsewhereError
-from importer.client_options import ORDINARY, ClientOptions
 from importer.model import (
     Audience,
     Notice,
@@ -31,6 +30,7 @@ from watcher.work.jobs import (
     OutageKind,
     Prepare,
     Purge,
+    Recover,
     Supersede,
     Tell,
 )
@@ -102,10 +102,10 @@ class Imports:
         """The import that runs now."""
         return self._jobs.running(clocks)
 
-    def serve(self, client: str, directory: Path, options: ClientOptions = ORDINARY) -> None:
-        """Serve a client, new or known, by its options; what a run left half done is finished."""
+    def serve(self, client: str, directory: Path, *, language: str = "en") -> None:
+        """Serve a client, new or known; what a run left half done is finished, with reasons in the given language."""
         desk = self._desks.setdefault(client, Desk(directory=directory))
-        desk.directory, desk.options = directory, options
+        desk.directory, desk.language = directory, language
         desk.must_recover = True
         self._ask(client)
         self._ask_purge(client)
@@ -232,7 +232,7 @@ class Imports:
     async def _purge(self, client: str, desk: Desk) -> None:
         """Purge a part of a client's bak; each further part has a turn of its own."""
         desk.has_more_to_purge = False
-        if await self._jobs.do(Purge(client=client, directory=desk.directory, options=desk.options)) is None:
+        if await self._jobs.do(Purge(client=client, directory=desk.directory, language=desk.language)) is None:
             return
         if desk.has_more_to_purge:
             self._turns.purge(client)
@@ -286,7 +286,8 @@ class Imports:
 
     async def _recover(self, client: str, desk: Desk, *, alone: bool = False) -> bool:
         """Finish what is half done of a client; False while that is not possible."""
-        if await self._jobs.do(desk.recovery(client, alone=alone)) is None:
+        job = Recover(client=client, directory=desk.directory, language=desk.language, alone=alone)
+        if await self._jobs.do(job) is None:
             return False
         if not desk.must_recover:
             self._alerts.resolve(AlertKind.ARCHIVE, client)
@@ -302,7 +303,7 @@ class Imports:
             directory=desk.directory,
             uploads=uploads,
             unseen_ends=frozenset(upload.name for upload in turn.uploads if upload.is_end_unseen),
-            options=desk.options,
+            language=desk.language,
         )
         done = await self._jobs.do(job)
         if done is None:

@@ -5,7 +5,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from importer.client_lock import LockedElsewhereError
-from importer.client_options import ORDINARY, ClientOptions
 from importer.formats.columns import Format
 from importer.model import Detail, Fingerprint, Notice, Outcome, Retention
 from importer.words.details import detail
@@ -44,7 +43,7 @@ class ImportFiles:
     directory: Path
     uploads: tuple[tuple[str, Fingerprint], ...]
     unseen_ends: frozenset[str] = frozenset()
-    options: ClientOptions = ORDINARY
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class Recover:
 
     client: str
     directory: Path
-    options: ClientOptions = ORDINARY
+    language: str = "en"
     alone: bool = False
 
 
@@ -82,7 +81,7 @@ class Purge:
 
     client: str
     directory: Path
-    options: ClientOptions = ORDINARY
+    language: str = "en"
 
 
 Job = Prepare | ImportFiles | Recover | Tell | Supersede | Purge

@@ -11,7 +11,6 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 
-from importer.formats.columns import HeaderNames
 from importer.removing.persons import Looked, Person
 from watcher.base.limits import Allowance, allow_cpu, confine, die_with, forgo_algebra, silence
 
@@ -20,14 +19,14 @@ _BEYOND_BOUNDS = "it takes more memory or processor time than a file may (USERDR
 
 
 @contextmanager
-def looking(header_names: HeaderNames, allowance: Allowance) -> Iterator["Looker"]:
+def looking(known_names: frozenset[str], allowance: Allowance) -> Iterator["Looker"]:
     """Yield a looker, whose process ends with the block.
 
     Args:
-        header_names: `Format.header_names`.
+        known_names: `Format.known_names`.
         allowance: the limits for each file.
     """
-    looker = Looker(header_names, allowance)
+    looker = Looker(known_names, allowance)
     try:
         yield looker
     finally:
@@ -37,8 +36,8 @@ def looking(header_names: HeaderNames, allowance: Allowance) -> Iterator["Looker
 class Looker:
     """A searcher of one file after the other; a process that a file has ended is replaced."""
 
-    def __init__(self, header_names: HeaderNames, allowance: Allowance) -> None:
-        self._header_names, self._allowance = header_names, allowance
+    def __init__(self, known_names: frozenset[str], allowance: Allowance) -> None:
+        self._known_names, self._allowance = known_names, allowance
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -86,14 +85,14 @@ class Looker:
         if self._process is None or self._pipe is None:
             spawn = multiprocessing.get_context("spawn")
             self._pipe, theirs = spawn.Pipe()
-            arguments = theirs, self._header_names, self._allowance, os.getpid()
+            arguments = theirs, self._known_names, self._allowance, os.getpid()
             self._process = spawn.Process(target=_serve, args=arguments, name="looker", daemon=True)
             self._process.start()
             theirs.close()
         return self._process, self._pipe
 
 
-def _serve(pipe: Connection, header_names: HeaderNames, allowance: Allowance, parent: int) -> None:
+def _serve(pipe: Connection, known_names: frozenset[str], allowance: Allowance, parent: int) -> None:
     """The process's main loop; it ends with its parent, or when the pipe is closed."""
     die_with(parent)
     silence()
@@ -110,7 +109,7 @@ def _serve(pipe: Connection, header_names: HeaderNames, allowance: Allowance, pa
         allow_cpu(allowance)
         descriptor = recv_handle(pipe)
         try:
-            pipe.send(look(Path(f"/proc/self/fd/{descriptor}"), name, wanted, header_names))
+            pipe.send(look(Path(f"/proc/self/fd/{descriptor}"), name, wanted, known_names))
         except OSError as error:
             pipe.send(Looked(is_named=False, hindrance=os.strerror(error.errno or errno.EIO)))
         except BaseException:  # noqa: BLE001 - polars' panics too; nothing of it is shown, as it may hold cells

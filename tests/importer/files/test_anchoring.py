@@ -303,7 +303,7 @@ def forget_one(clients: Clients) -> None:
             clients.site.format,
             Where(client="acme", directory=folder),
             "U1",
-            partial(look, header_names=clients.site.format.header_names),
+            partial(look, known_names=clients.site.format.known_names),
             with_files=True,
         )
 

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from importer.formats.columns import Column, Format, Lookup
-from importer.formats.comparing import compared
+from importer.formats.columns import Column, Format, Lookup, normalised
 from importer.formats.format_file import FormatMistakesError, load_format, parse_format
-from importer.formats.names import normalised
 
 ONE_COLUMN = 'key = "uid"\n[columns.uid]\n'
 
@@ -36,34 +34,6 @@ def test_the_built_in_format_is_the_drop_folder_vocabulary() -> None:
     assert (limits["unique_id"], limits["login_source"], limits["street2"], limits["province2"]) == (50, 20, 100, 2)
     assert built_in.lookups["login_sources"].entries == {"OPSCOM": "local login"}
     assert built_in.lookups["user_types"].entries == {}
-
-
-def test_built_in_values_have_french_names_and_what_else_people_write_is_suggested() -> None:
-    built_in = load_format(None)
-    province = built_in.column("province")
-    assert province.other_names["Québec"] == "QC"
-    assert {*province.other_names.values()} <= {*province.values}
-    assert all(words[0] in province.values for words in province.synonyms)
-    meanings = [compared(word) for words in province.synonyms for word in words]
-    assert len(meanings) == len({*meanings}), "no word means two of them"
-    assert not {*meanings} & {compared(name) for name in (*province.values.values(), *province.other_names)}
-    for name in ("user_type_id", "locker_user_type_id"):
-        words = [compared(word) for group in built_in.column(name).synonyms for word in group]
-        assert len(words) == len({*words}) > 50
-
-
-def test_synonyms_of_a_lookup_stay_where_an_extension_brings_its_entries() -> None:
-    format_ = parse_format('extends = "built-in"\n[lookups.user_types]\nentries = { 10 = "Student" }')
-    assert format_.column("user_type_id").synonyms == load_format(None).column("user_type_id").synonyms
-    own = parse_format('extends = "built-in"\n[synonyms]\nuser_types = [["Student", "Etu"]]')
-    assert own.column("user_type_id").synonyms == (("Student", "Etu"),)
-    assert own.column("province").synonyms == load_format(None).column("province").synonyms
-
-
-def test_synonyms_of_nothing_are_a_mistake() -> None:
-    assert mistakes('extends = "built-in"\n[synonyms]\nuser_type = [["a", "b"]]') == [
-        "synonyms.user_type: there is no list of values and no lookup of that name; did you mean user_types?"
-    ]
 
 
 def test_no_two_built_in_columns_share_a_name() -> None:
@@ -136,20 +106,6 @@ def test_the_key_is_unique_whatever_the_file_says() -> None:
         (
             'kind = "choice"\nvalues = "v"\n[values.v]\nN = "North"',
             Column(name="c", kind="choice", values={"N": "North"}),
-        ),
-        (
-            'kind = "choice"\nvalues = "v"\n[values.v]\nN = ["North", "Nord"]\n[synonyms]\nv = [["N", "up", "haut"]]',
-            Column(
-                name="c",
-                kind="choice",
-                values={"N": "North"},
-                other_names={"Nord": "N"},
-                synonyms=(("N", "up", "haut"),),
-            ),
-        ),
-        (
-            'kind = "lookup"\nlookup = "teams"\n[lookups.teams]\n[synonyms]\nteams = [["Staff", "Personnel"]]',
-            Column(name="c", kind="lookup", lookup="teams", synonyms=(("Staff", "Personnel"),)),
         ),
         ('kind = "lookup"\nlookup = "teams"\n[lookups.teams]', Column(name="c", kind="lookup", lookup="teams")),
         (

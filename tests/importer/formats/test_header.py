@@ -2,10 +2,7 @@
 
 import pytest
 
-from importer.formats.columns import by_name
-from importer.formats.format_file import parse_format
 from importer.formats.header import Header, match_header
-from importer.formats.names import normalised
 from importer.model import Refusal
 from tests.importing import BUILT_IN, PEOPLE
 
@@ -60,7 +57,7 @@ def test_an_unknown_column_is_one_warning_with_the_nearest_name() -> None:
     assert told("uid", "usr_name", "shoe size", "") == [
         ("unknown_column", "the column 'usr_name' is not known and was ignored; did you mean user_name?"),
         ("unknown_column", "the column 'shoe size' is not known and was ignored"),
-        ("unknown_column", "column 4 has no name; its values were ignored: give it a name that is known"),
+        ("unknown_column", "the column '' is not known and was ignored"),
     ]
 
 
@@ -110,60 +107,3 @@ def test_a_refusal_names_at_most_thirty_columns() -> None:
 
 def test_a_column_with_a_default_may_be_missing() -> None:
     assert "level" not in matched("uid").positions
-
-
-@pytest.mark.parametrize(
-    ("name", "column"),
-    [
-        ("Prénom", "first_name"),
-        ("Family Name", "last_name"),
-        ("courriel", "email"),
-        ("Adresse  courriel:", "email"),
-        ("Code Postal *", "postal_code"),
-        ("Date de naissance (AAAA-MM-JJ)", "date_of_birth"),
-        ("Nom d'utilisateur", "user_name"),
-        ("Driver's Licence Number", "driver_licence_num"),
-        ("State/Province", "province"),
-        ("street (2)", "street2"),
-    ],
-)
-def test_an_everyday_name_is_that_of_its_one_column(name: str, column: str) -> None:
-    header = match_header(["unique_id", "login_source", name], BUILT_IN)
-    assert isinstance(header, Header)
-    assert header.positions[column] == 2
-    assert header.warnings == ()
-
-
-def test_no_everyday_name_belongs_to_two_columns_and_no_hint_is_taken() -> None:
-    known = by_name(BUILT_IN.columns)
-    for column in BUILT_IN.columns:
-        assert all(known[name] is column for name in column.everyday_names)
-        assert not {normalised(hint) for hint in column.hints} & known.keys()
-
-
-@pytest.mark.parametrize("name", ["User ID", "ID", "userid", "Identifiant", "Matricule:", "unique id nr"])
-def test_a_name_that_may_be_the_key_is_to_be_renamed(name: str) -> None:
-    problem = match_header([name, "login_source", "email"], BUILT_IN)
-    assert isinstance(problem, Refusal)
-    assert problem.code == "missing_column"
-    assert f"rename *{name}* to unique_id" in problem.message
-    assert name not in str(problem.summarised())
-
-
-def test_a_name_near_to_several_columns_is_suggested_for_each_that_is_not_there() -> None:
-    def suggestion(*names: str) -> str:
-        header = match_header(["unique_id", "login_source", *names], BUILT_IN)
-        assert isinstance(header, Header)
-        return " ".join(warning.message for warning in header.warnings)
-
-    assert "did you mean first_name / last_name?" in suggestion("Name")
-    assert "did you mean last_name?" in suggestion("Name", "First name")
-    assert "did you mean user_name?" in suggestion("User ID")
-
-
-def test_an_everyday_name_gives_way_to_a_column_of_a_format_file() -> None:
-    format_ = parse_format('extends = "built-in"\n[columns.badge]\naliases = ["Mobile"]\n')
-    header = match_header(["unique_id", "login_source", "mobile"], format_)
-    assert isinstance(header, Header)
-    assert header.positions["badge"] == 2
-    assert "phone_cell" not in header.positions

@@ -10,14 +10,12 @@ from typing import get_args
 import pytest
 
 from importer.formats.columns import Column
-from importer.formats.kinds import KIND_NAMES, KIND_SENTENCES, Key, KindName, kind_of
-from importer.formats.ways import Coded, NearCode
+from importer.formats.kinds import KIND_NAMES, KIND_SENTENCES, Coded, Key, KindName, kind_of
 from importer.words.reasons import ROW_SENTENCES
 from tests.generate.formats import every_kind
 
 ROOT = Path(__file__).parents[3]
 KINDS = Path("importer/formats/kinds.py")
-WAYS = Path("importer/formats/ways.py")
 EXPRESSIONS = Path("importer/judging/expressions.py")
 COLUMNS = [replace(column, past=True) for column in every_kind().columns]
 
@@ -40,22 +38,17 @@ def test_every_kind_is_an_entry_of_its_own(name: KindName) -> None:
 def test_every_check_has_its_sentence_and_the_facts_that_it_names(column: Column) -> None:
     kind, options = kind_of(column.kind), every_kind().options(column)
     for check in kind.checks(options):
-        may_name = {"column", "value", *check.facts}
-        assert {"column", "value"} <= names_in(kind.sentences[check.sentence]) <= may_name
-        for better in check.better:
-            assert {"column", "value"} <= names_in(kind.sentences[better.sentence]) <= {*may_name, "suggestion"}
-            if isinstance(better.meant, NearCode):
-                assert isinstance(kind.mapped(options), Coded) == bool(options.entries or options.values)
-        named = {name for better in check.better for name in names_in(kind.sentences[better.sentence])}
-        assert {*check.facts} <= named | names_in(kind.sentences[check.sentence])
-        assert {*check.facts_in("fr")} == {*check.facts}
+        assert names_in(kind.sentences[check.sentence]) == {"column", "value", *check.facts}
+        if check.suggestion:
+            assert names_in(kind.sentences[check.suggestion]) == {"column", "value", *check.facts, "suggestion"}
+            assert isinstance(kind.mapped(options), Coded) == bool(options.entries)
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
 def test_every_sentence_of_a_kind_is_said(column: Column) -> None:
     kind = kind_of(column.kind)
     checks = kind.checks(every_kind().options(column))
-    said = {check.sentence for check in checks} | {better.sentence for check in checks for better in check.better}
+    said = {check.sentence for check in checks} | {check.suggestion for check in checks} - {""}
     assert said == {*kind.sentences}
 
 
@@ -79,29 +72,21 @@ def test_a_column_whose_lookup_is_missing_is_a_mistake_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "old", "new", "asked_for"),
+    ("old", "new", "asked_for"),
     [
-        (KINDS, '"text", "email"', '"text", "phone", "email"', 'TypedDict "_Entries" has no key "phone"'),
-        (
-            KINDS,
-            "    text: Kind\n",
-            "    text: Kind\n    phone: Kind\n",
-            'Missing key "phone" for TypedDict "_Entries"',
-        ),
-        (KINDS, '    rule=lambda _: "a number",\n', "", 'Missing named argument "rule" for "Kind"'),
-        (KINDS, '    meaning=lambda _: "a number",\n', "", 'Missing named argument "meaning" for "Kind"'),
-        (WAYS, "Mapped = AsWritten | ", "Mapped = Unmapped | AsWritten | ", "assert_never"),
-        (WAYS, "Broken = Unmapped | ", "Broken = AsWritten | Unmapped | ", "assert_never"),
-        (WAYS, "Meant = NearCode | ", "Meant = AsWritten | NearCode | ", "assert_never"),
+        ('"text", "email"', '"text", "phone", "email"', 'TypedDict "_Entries" has no key "phone"'),
+        ("    text: Kind\n", "    text: Kind\n    phone: Kind\n", 'Missing key "phone" for TypedDict "_Entries"'),
+        ('    rule=lambda _: "a number",\n', "", 'Missing named argument "rule" for "Kind"'),
+        ('    meaning=lambda _: "a number",\n', "", 'Missing named argument "meaning" for "Kind"'),
+        ("Mapped = AsWritten | ", "Mapped = Options | AsWritten | ", "assert_never"),
+        ("Broken = Unmapped | ", "Broken = AsWritten | Unmapped | ", "assert_never"),
     ],
-    ids=["name", "entry", "rule", "meaning", "expression of a mapping", "of a check", "of what was meant"],
+    ids=["name", "entry", "rule", "meaning", "expression of a mapping", "expression of a check"],
 )
-def test_what_a_new_kind_forgets_is_a_type_error(
-    tmp_path: Path, path: Path, old: str, new: str, asked_for: str
-) -> None:
-    source = (ROOT / path).read_text(encoding="utf-8")
+def test_what_a_new_kind_forgets_is_a_type_error(tmp_path: Path, old: str, new: str, asked_for: str) -> None:
+    source = (ROOT / KINDS).read_text(encoding="utf-8")
     assert source.count(old) == 1
-    done = types_of(source.replace(old, new), tmp_path, path)
+    done = types_of(source.replace(old, new), tmp_path)
     assert asked_for in done.stdout, done.stdout + done.stderr
     assert done.returncode == 1
 
@@ -115,20 +100,20 @@ def test_a_kind_more_is_a_name_and_an_entry(tmp_path: Path) -> None:
     ]:
         assert source.count(old) == 1
         source = source.replace(old, new)
-    done = types_of(source, tmp_path, KINDS)
+    done = types_of(source, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--stdin-filename", str(KINDS), "-"]
     linted = subprocess.run(command, cwd=ROOT, input=source, capture_output=True, text=True, timeout=60, check=False)
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-def types_of(source: str, place: Path, path: Path) -> "subprocess.CompletedProcess[str]":
-    """What mypy says of the kinds, their ways and the expressions of those, if one of the modules were another."""
-    shadow = place / path.name
+def types_of(source: str, place: Path) -> "subprocess.CompletedProcess[str]":
+    """What mypy says of the kinds and their expressions, if the kinds were these."""
+    shadow = place / "kinds.py"
     shadow.write_text(source, encoding="utf-8")
-    alone = ("--cache-dir", place, "--follow-imports", "skip", "--shadow-file", path, shadow)
+    alone = ("--cache-dir", place, "--follow-imports", "skip", "--shadow-file", KINDS, shadow)
     return subprocess.run(
-        [sys.executable, "-m", "mypy", *alone, KINDS, WAYS, EXPRESSIONS],
+        [sys.executable, "-m", "mypy", *alone, KINDS, EXPRESSIONS],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from importer.formats.columns import Column, Format
+from importer.formats.kinds import whole
 from importer.formats.patterns import pattern_mistakes
-from importer.formats.ways import whole
 
 
 def format_with(*patterns: str | None) -> Format:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from importer.judging.judge import HIDDEN_LINE
 from importer.judging.judged import Judged
-from importer.judging.returning import HIDDEN_LINE
 from importer.judging.uniqueness import Late
 from importer.model import Counts, FileRefused
 from tests.importing import PEOPLE, accepted, examined, messages
@@ -17,12 +17,7 @@ HEADER = "uid,email,user_name,city,level\n"
 
 
 def late(*rows: int, column: str = "email") -> Late:
-    return Late(
-        kind="duplicate_user",
-        column=column,
-        rows=pl.DataFrame({"row": rows}).with_columns(owner=pl.lit("U9")),
-        example="first@b.ca",
-    )
+    return Late(kind="duplicate_user", column=column, rows=pl.DataFrame({"row": rows}), example="first@b.ca")
 
 
 def cells(examination: Judged) -> dict[int, dict[str, str | None]]:
@@ -31,7 +26,7 @@ def cells(examination: Judged) -> dict[int, dict[str, str | None]]:
 
 
 def test_every_record_is_accepted_failed_or_blank() -> None:
-    with examined(f"{HEADER}U1,,,,\n,,,,\n\nU2,x,,,\nU3\nU1,,,x,\n") as examination:
+    with examined(f"{HEADER}U1,,,,\n,,,,\n\nU2,x,,,\nU3\nU1,,,,\n") as examination:
         assert examination.counts == Counts(records=6, accepted=1, failed=3, blank=2)
         assert list(messages(examination)) == [5, 6, 7]
 
@@ -75,7 +70,7 @@ def test_the_second_reading_finds_the_cells_of_late_failures_in_any_block(block_
         told = messages(examination)
         assert examination.counts.records == 40
         assert list(found) == sorted(found) == list(told)
-        assert told[3] == ["email 'u1@b.ca' is already used by another user: uid 'U9'"]
+        assert told[3] == ["email 'u1@b.ca' is already used by another user"]
         assert told[9] == ["email 'u0@b.ca' is already used in row 2"]
         assert told[14] == ["city is 12 characters long; at most 10 are allowed"]
         for row, found_cells in found.items():
@@ -105,13 +100,8 @@ def test_it_changes_nothing_how_many_rows_wait_for_their_reasons(
         reasons = {row.code: row.count for row in examination.reason_counts()}
         assert list(cells(examination)) == sorted(told) == list(told)
         assert examination.counts.failed == len(told)
-    assert told[5] == [
-        (
-            "the row has 1 of the header's 5 cells and none for “email”, “user_name”, “city”, “level”; a separator is"
-            " missing"
-        )
-    ]
-    assert told[8] == ["email 'u6@b.ca' is already used by another user: uid 'U9'"]
+    assert told[5] == ["the row has 1 of the header's 5 cells; a separator is missing"]
+    assert told[8] == ["email 'u6@b.ca' is already used by another user"]
     assert told[14] == [
         "city is 12 characters long; at most 10 are allowed",
         "level '0' is not allowed; use 1, 2",
@@ -127,8 +117,8 @@ def test_late_failures_leave_the_accepted_rows() -> None:
         assert list(accepted(examination)) == [2]
         assert examination.counts == Counts(records=3, accepted=1, failed=2)
         assert messages(examination) == {
-            3: ["email 'first@B.ca' is already used by another user: uid 'U9'"],
-            4: ["email 'c@b.ca' is already used by another user: uid 'U9'"],
+            3: ["email 'first@B.ca' is already used by another user"],
+            4: ["email 'c@b.ca' is already used by another user"],
         }
 
 
@@ -140,7 +130,7 @@ def test_two_late_failures_of_a_row_are_one_failed_row() -> None:
 
 def test_late_and_early_failures_of_a_block_are_told_in_the_order_of_rows() -> None:
     rows = "".join("U1\n" if number % 3 == 0 else f"U{number // 9000},,,{'x' * 11},\n" for number in range(3))
-    rows += "".join(f"U{number % 9_000},,,{number // 9_000},\n" for number in range(20_000)) + "U1\n"
+    rows += "".join(f"U{number % 9_000},,,,\n" for number in range(20_000)) + "U1\n"
     with examined(HEADER + rows) as examination:
         told = messages(examination)
         assert [*told] == [2, 3, 4, *range(9_005, 20_006)]
@@ -184,9 +174,7 @@ def test_a_row_that_cannot_be_split_is_hidden_where_there_is_a_password_column(n
 
 def test_an_earlier_reports_text_of_a_row_stays_until_the_row_is_corrected() -> None:
     with examined('uid,import_line\n,"U1,a@b.ca"\nU2,\n') as examination:
-        assert messages(examination) == {
-            2: ["the row has 2 cells, the header has 1; too many are: “a@b.ca”; quote a value that holds a separator"]
-        }
+        assert messages(examination) == {2: ["uid is required"]}
         assert cells(examination)[2]["import_line"] == "U1,a@b.ca"
         assert list(accepted(examination)) == [3]
 
@@ -216,14 +204,10 @@ def test_a_header_that_means_nothing_refuses_the_file() -> None:
 def test_duplicates_are_what_a_simple_loop_finds(rows: list[tuple[str, str]], block_bytes: int) -> None:
     held: dict[tuple[str, str], int] = {}
     expected: dict[int, list[str]] = {}
-    seen: set[tuple[str, str]] = set()
     for number, (uid, email) in enumerate(rows, 2):
         if email == "x":
             expected[number] = ["email 'x' is not a valid address"]
             continue
-        if (uid, email) in seen:  # which is blank
-            continue
-        seen.add((uid, email))
         for name, value, compared in (("uid", uid, uid), ("email", email, email.lower())):
             if value and (name, compared) in held:
                 first = held[name, compared]

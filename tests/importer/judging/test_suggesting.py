@@ -1,6 +1,5 @@
 """Suggestions for unknown values: the nearest known one, within a bound of work that no file can widen."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,28 +26,6 @@ def test_the_nearest_known_value_is_suggested() -> None:
     assert suggestions.nearest(["Studnet", "staff", "Visitor"]) == {"Studnet": "Student", "staff": "Staff"}
 
 
-@pytest.mark.parametrize(
-    ("value", "meant"),
-    [
-        ("STUDENTT", "Student"),
-        ("ops-com", "OPSCOM"),
-        ("Étudiante", "Student"),
-        ("étudiante ", "Student"),
-        ("ETUDIANTE", "Student"),
-        ("Etudiantte", "Student"),
-        ("N.-É.", "NS"),
-        ("N.E.", "NE"),
-        ("Studant", None),
-        ("NX", None),
-        ("--", None),
-    ],
-)
-def test_what_means_the_same_comes_first_and_neither_case_nor_accents_matter(value: str, meant: str | None) -> None:
-    known = ["Student", "Studint", "OPSCOM", "NE", "NS", "++"]
-    synonyms = [("Étudiant", "Student", "étudiante"), ("NS", "N.-É."), ("nobody", "knows it")]
-    assert Suggestions(known, synonyms).nearest([value]).get(value) == meant
-
-
 def test_so_many_values_get_a_suggestion_and_no_more_however_they_come() -> None:
     suggestions = Suggestions(["Student"])
     first = [f"Student{number}" for number in range(MOST_VALUES - 1)]
@@ -58,9 +35,8 @@ def test_so_many_values_get_a_suggestion_and_no_more_however_they_come() -> None
 
 
 def test_fewer_values_get_one_where_more_is_known() -> None:
-    known = [f"type {number}" for number in range(MOST_COMPARISONS // 50)]
-    asked = [f"type {number} " for number in range(MOST_VALUES)]
-    assert len(Suggestions(known).nearest(asked)) == 50
+    known = [f"type {number}" for number in range(MOST_COMPARISONS // 500)]
+    assert len(Suggestions(known).nearest([f"typo {number}" for number in range(MOST_VALUES)])) == 500
 
 
 def test_a_long_value_is_not_compared() -> None:

@@ -66,20 +66,7 @@ DAY = Column(name="c", kind="date", formats=("%d/%m/%Y", "%-d %b %y", "%Y-%m-%d"
 WHOLE = Column(name="c", kind="integer", max_length=4)
 NUMBER = Column(name="c", kind="decimal")
 FLAG = Column(name="c", kind="boolean")
-SHORT_BORN = Column(name="c", kind="date", formats=("%d.%m.%y",), past=True)
-ODD_DAY = Column(name="c", kind="date", formats=("%Y/%d/%m",))
-CELL_FORMAT = "(Excel: Format Cells, Number, Custom; LibreOffice: Format, Cells, Numbers, Format code)"
-CURE = f", which a spreadsheet leaves so where the cells have the custom format yyyy-mm-dd {CELL_FORMAT}"
-NUMBER_CURE = f"; give the cells the custom format yyyy-mm-dd {CELL_FORMAT} and save the file again"
-PROVINCE = Column(
-    name="c",
-    kind="choice",
-    values={"ON": "Ontario", "QC": "Quebec"},
-    other_names={"Québec": "QC"},
-    synonyms=(("QC", "Que."),),
-    max_length=2,
-    expected="ON or QC",
-)
+PROVINCE = Column(name="c", kind="choice", values={"ON": "Ontario", "QC": "Quebec"}, max_length=2, expected="ON or QC")
 LETTER = Column(name="c", kind="choice", values={letter * 9: letter for letter in "abcdefghijklmnopqrst"})
 SHAPE = Column(name="c", kind="pattern", pattern="[A-Z]|[0-9]+")
 NAMED_SHAPE = Column(name="c", kind="pattern", pattern="[A-Z]", expected="one capital letter")
@@ -91,10 +78,10 @@ EVERY_COLUMN = (TEXT, EMAIL, BORN, WHOLE, NUMBER, FLAG, PROVINCE, SHAPE, TEAM)
     ("column", "text", "value"),
     [
         (TEXT, "00123", "00123"),
-        (TEXT, "Null", "Null"),
+        (TEXT, "NULL", "NULL"),
         (TEXT, "  Ana ", "Ana"),
         (TEXT, "x" * 5, "x" * 5),
-        (TEXT, "e\u0301" * 5, "é" * 5),
+        (TEXT, "e\u0301" * 2, "e\u0301" * 2),
         (TEXT, "a\tb\nc", "a\tb\nc"),
         (TEXT, "\U0001f600" * 5, "\U0001f600" * 5),
         (EMAIL, "Ana.Martin+x@Example.EDU", "Ana.Martin+x@Example.EDU"),
@@ -107,26 +94,6 @@ EVERY_COLUMN = (TEXT, EMAIL, BORN, WHOLE, NUMBER, FLAG, PROVINCE, SHAPE, TEAM)
         (DAY, "7 sep 04", "2004-09-07"),
         (DAY, "2004-09-17", "2004-09-17"),
         (DAY, "03/04/2005", "2005-04-03"),
-        (DAY, "7 Sept 04", "2004-09-07"),
-        (DAY, "7 sept. 69", "1969-09-07"),
-        (DAY, "7 févr. 68", "2068-02-07"),
-        (DAY, "17/09/2004 00:00:00", "2004-09-17"),
-        (BORN, "2001-05-03 00:00:00", "2001-05-03"),
-        (BORN, "2001-05-03T00:00:00Z", "2001-05-03"),
-        (BORN, "2001-05-03t00:00:00.000+02:00", "2001-05-03"),
-        (BORN, "2001-05-03 12:00:00 AM", "2001-05-03"),
-        (BORN, "2001/05/03", "2001-05-03"),
-        (SHORT_BORN, "22.11.26", "2026-11-22"),
-        (SHORT_BORN, "23.11.26", "1926-11-23"),
-        (SHORT_BORN, "01.01.69", "1969-01-01"),
-        (ODD_DAY, "2001/03/05", "2001-05-03"),
-        (FLAG, "Oui", "true"),
-        (FLAG, " VRAI", "true"),
-        (FLAG, "non", "false"),
-        (PROVINCE, "Québec", "QC"),
-        (PROVINCE, "que\u0301bec", "QC"),
-        (PROVINCE, "QUÉBEC", "QC"),
-        (TEAM, "STUDENTS", "10"),
         (WHOLE, "+1234", "1234"),
         (WHOLE, "-007", "-007"),
         (NUMBER, "12.50", "12.50"),
@@ -156,72 +123,23 @@ def test_a_good_value_is_stored(column: Column, text: str, value: str) -> None:
         (EMAIL, "a@b.ca, d@e.ca", "c 'a@b.ca, d@e.ca' is not a valid address"),
         (EMAIL, f"{'a' * 65}@b.ca", f"c '{'a' * 59}…' is not a valid address"),
         (EMAIL, "a@1.2.3.4", "c 'a@1.2.3.4' is not a valid address"),
-        (BORN, "soon", "c 'soon' is not a date; write it as YYYY-MM-DD"),
-        (BORN, "17.09.2004", f"c '17.09.2004' is not a date; write it as YYYY-MM-DD{CURE}"),
-        (BORN, "03-May-01", f"c '03-May-01' is not a date; write it as YYYY-MM-DD{CURE}"),
-        (BORN, "5/3/2001 0:00", f"c '5/3/2001 0:00' is not a date; write it as YYYY-MM-DD{CURE}"),
-        (BORN, "2001-05-03 10:00:00", "c '2001-05-03 10:00:00' is not a date; write it as YYYY-MM-DD"),
-        (BORN, "0000-00-00", "c '0000-00-00' is no day; leave the cell empty where the date is not known"),
-        (BORN, "1/0/1900", "c '1/0/1900' is no day; leave the cell empty where the date is not known"),
-        (
-            BORN,
-            "0000-00-00 00:00:00",
-            "c '0000-00-00 00:00:00' is no day; leave the cell empty where the date is not known",
-        ),
-        (BORN, "37256", f"c '37256' is a spreadsheet's day number, for 2001-12-31{NUMBER_CURE}"),
-        (BORN, "37256.0", f"c '37256.0' is a spreadsheet's day number, for 2001-12-31{NUMBER_CURE}"),
-        (BORN, "2001", "c '2001' is not a date; write it as YYYY-MM-DD"),
-        (DAY, "31/31/2004", "c '31/31/2004' is not a date; write it as DD/MM/YYYY"),
-        (ODD_DAY, "2001/05/13", "c '2001/05/13' is not a date; write it as YYYY/DD/MM"),
+        (BORN, "17.09.2004", "c '17.09.2004' is not a date; write it as YYYY-MM-DD"),
         (BORN, "2001-02-29", "c '2001-02-29' is not a date; write it as YYYY-MM-DD"),
         (BORN, "2026-11-23", "c '2026-11-23' is in the future"),
         (BORN, "1899-12-31", "c '1899-12-31' is before 1900"),
+        (DAY, "7 Sept 04", "c '7 Sept 04' is not a date; write it as DD/MM/YYYY"),
         (WHOLE, "1.5", "c '1.5' is not a whole number"),
         (WHOLE, "\N{FULLWIDTH DIGIT THREE}", "c '\N{FULLWIDTH DIGIT THREE}' is not a whole number"),
         (WHOLE, "-1234", "c is 5 characters long; at most 4 are allowed"),
         (NUMBER, "1,5", "c '1,5' is not a number; write it like 1234.5"),
         (FLAG, "maybe", "c 'maybe' is neither true nor false; write true or false"),
-        (PROVINCE, "Ontari", "c 'Ontari' is not allowed; did you mean 'Ontario'? Use ON or QC"),
-        (PROVINCE, "Que.", "c 'Que.' is not allowed; did you mean 'QC'? Use ON or QC"),
-        (PROVINCE, "XX", "c 'XX' is not allowed; use ON or QC"),
+        (PROVINCE, "Ontari", "c 'Ontari' is not allowed; use ON or QC"),
         (SHAPE, "a", "c 'a' does not have the required form; use the pattern [A-Z]|[0-9]+"),
         (NAMED_SHAPE, "AB", "c 'AB' does not have the required form; use one capital letter"),
         (TEAM, "Studnets", "c 'Studnets' is not a known team; did you mean 'Students'?"),
-        (TEAM, "STUDNETS", "c 'STUDNETS' is not a known team; did you mean 'Students'?"),
+        (TEAM, "students", "c 'students' is not a known team; did you mean 'Students'?"),
         (TEAM, "zzz", "c 'zzz' is not a known team"),
-        *[
-            (EMAIL, text, f"c '{text}' is not a valid address; did you mean '{offered}'?")
-            for text, offered in (
-                ("mailto:ana@example.org", "ana@example.org"),
-                ("MailTo: ana@example.org?subject=x", "ana@example.org"),
-                ("ana@example.org;", "ana@example.org"),
-                ("ana@example.org.", "ana@example.org"),
-                ("'ana@example.org'", "ana@example.org"),
-                ("<ana@example.org>", "ana@example.org"),
-                ("Ana Lee <o'brien@mail.example.org>", "o'brien@mail.example.org"),
-                ("Lee, Ana (ana.lee@example.org)", "ana.lee@example.org"),
-                ("E-mail: élodie@bücher.example", "élodie@bücher.example"),
-                ("courriel ana@example.org", "ana@example.org"),
-                ("Ana Lee ana@example.org", "ana@example.org"),
-                ("ana@example.org (home)", "ana@example.org"),
-                ("write to ana@example.org please", "ana@example.org"),
-                ("« ana@example.org »", "ana@example.org"),
-            )
-        ],
-        *[
-            (EMAIL, text, f"c '{text}' is not a valid address")
-            for text in (
-                *("ana lee@example.org", "a,b@example.org", "a@b@example.org", "a@example", "x: a@192.168.0.1"),
-                *(
-                    "a@exam_ple.org",
-                    "<a@example.org> <b@example.org>",
-                    "a@example..org",
-                    "a@[192.168.0.1]",
-                    "@example.org",
-                ),
-            )
-        ],
-        (TEXT, "a\x07", "c holds a control character (U+0007 BELL); type the value again without it"),
+        (TEXT, "a\x07", "c holds a control character; type the value again without it"),
     ],
 )
 def test_a_bad_value_is_explained(column: Column, text: str, message: str) -> None:
@@ -247,9 +165,7 @@ def test_an_empty_cell_keeps_and_clear_empties_whatever_the_kind(column: Column)
 @pytest.mark.parametrize("column", EVERY_COLUMN, ids=lambda column: column.kind)
 def test_a_control_character_is_the_only_thing_said_of_its_cell(column: Column) -> None:
     for control in ("\x01", "\x0b", "\x1f", "\x7f", "\x85", "\x9f"):
-        (said,) = sentences(column, f"??????{control}")
-        assert said.startswith("c holds a control character (U+")
-        assert f"U+{ord(control):04X}" in said
+        assert sentences(column, f"??????{control}") == ["c holds a control character; type the value again without it"]
 
 
 @pytest.mark.parametrize("control", ["\x0b", "\x0c", "\x1c", "\x1f", "\x85"])
@@ -258,15 +174,14 @@ def test_control_characters_are_looked_for_before_trimming(control: str) -> None
 
 
 def test_a_needed_cell_with_a_control_character_is_not_also_called_empty() -> None:
-    assert sentences(NEEDED, "\x85") == [
-        "c holds a control character (U+000B, U+000C or U+0085 at an end); type the value again without it"
-    ]
+    assert sentences(NEEDED, "\x85") == ["c holds a control character; type the value again without it"]
 
 
 def test_only_unicode_white_space_is_trimmed() -> None:
     assert {character for character in map(chr, range(0x110000)) if character.isspace()} - set(WHITE_SPACE) == set(
         "\x1c\x1d\x1e\x1f"
     )
+    assert stored(TEXT, "\u200ba\ufeff") == "\u200ba\ufeff"
     assert stored(TEXT, "\u3000a b\u2028") == "a b"
 
 
@@ -274,16 +189,6 @@ def test_an_id_comes_before_a_name_that_looks_like_it() -> None:
     loose = Column(name="c", kind="lookup", lookup="teams")
     assert stored(loose, "Staff") == "Staff"
     assert stored(loose, "an id that is also a name") == "Staff"
-    assert stored(loose, "an  ID\N{NO-BREAK SPACE}that is also a name") == "Staff"
-    assert stored(loose, "STAFF") == "Staff"
-
-
-def test_what_is_alike_to_two_things_is_neither() -> None:
-    twice = Lookup(noun="team", entries={"1": "Staff", "2": "STAFF", "3": "staff night"})
-    loose = Column(name="c", kind="lookup", lookup="teams")
-    assert stored(loose, "Staff", twice) == "1"
-    assert stored(loose, "STAFF", twice) == "2"
-    assert sentences(loose, "staff", twice) == ["c 'staff' is not a known team; did you mean 'Staff'?"]
 
 
 def test_a_code_comes_before_a_name_that_looks_like_it() -> None:
@@ -295,7 +200,7 @@ def test_a_code_comes_before_a_name_that_looks_like_it() -> None:
 
 def test_a_value_is_stored_alike_whatever_else_its_block_holds() -> None:
     cased = Column(name="c", kind="choice", values={"a": "first", "A": "second"})
-    assert [stored(cased, text) for text in ("a", "A", "second")] == ["a", "A", "A"]
+    assert [stored(cased, text) for text in ("a", "A", "second")] == ["A", "A", "A"]
     province, teams = replace(PROVINCE, name="d"), {"teams": TEAMS}
     among_codes = judged([("U1", "10", "ON"), ("U2", "20", "QC"), ("U3", "", CLEAR)], TEAM, province, lookups=teams)
     among_names = judged(
@@ -358,9 +263,8 @@ def test_sentences_use_the_senders_name_of_the_column() -> None:
     assert verdict.failures["message"].to_list() == ["See {x} %s is required"]
 
 
-def test_a_shown_value_is_as_it_is_but_one_short_line() -> None:
-    assert sentences(WHOLE, "1\r\n2\t 3") == ["c '1↵2⇥ 3' is not a whole number"]
-    assert sentences(WHOLE, "1  2\N{NO-BREAK SPACE}3") == ["c '1  2\N{NO-BREAK SPACE}3' is not a whole number"]
+def test_a_shown_value_is_one_short_line() -> None:
+    assert sentences(WHOLE, "1\n2") == ["c '1 2' is not a whole number"]
     long = Column(name="c", kind="integer")
     assert sentences(long, "x" * 60) == [f"c '{'x' * 60}' is not a whole number"]
     assert sentences(long, "x" * 61) == [f"c '{'x' * 59}…' is not a whole number"]

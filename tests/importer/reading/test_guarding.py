@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.reading.grammar import WHITE_SPACE
-from importer.reading.guarding import guarded, guarded_text, guarded_words, is_report, unguarded, unguarded_text
+from importer.reading.guarding import guarded, guarded_text, is_report, unguarded, unguarded_text
 from tests.importing import PEOPLE, accepted, examined, messages, report_bytes, report_rows
 
 FORMULAS = (
@@ -75,34 +75,9 @@ FORMULAS = (
 REWRITTEN = (
     *("007", "00123", " 00123 ", "00", "01.5", "123456789012", "4111111111111111", "1E5", "12e4", "1.5E-3", "1.50"),
     *(",5", "1,000", "1,000,000", "2001-05-03", "2001-05-03 10:11", "2001-05-03T10:11:12Z", "3/5/2001", "1/2", "1-2"),
-    *("1.", "1,", "1 234", "1\u00a0234\u00a0567", "1\u202f234,5", "1\u2009234", "12'345", "12\u2019345"),
-    *("1.234.567,89", "1,234.5", "5-", "1 1/2", "(613)", "( 5 )", "($5)", "(5 $)", "(12,5%)", ".5E3", "5.E3"),
-    *("$5", "$ 5", "5 $", "$-5", "£1,000", "5 €", "5,50\u00a0€", "5€", "¥500", "CHF 5", "5 eur", "12.50 CAD"),
-    *("50 %", "50%", "12,5\u202f%", "%5", "1:2", "1:02", "12:", "25:00", "12:3:4", "9 pm", "9PM", "12 a"),
-    *(
-        "12+",
-        "5 +",
-        "$+5",
-        "5-€",
-        "13+%",
-        "5E12-",
-        "1E 5",
-        "0 :",
-        "10\u202fam",
-        ".1am",
-        "mai\u00a05",
-        "13,okt",
-        "dec 13.",
-    ),
-    *("true", "FALSE", "True", "vrai", "VRAI", "Faux", "WAHR", "falsch", " true ", "3. Mai 2001", "5 Okt", "Dez 2001"),
-    *("1. März 2001", "3.5.", "jänner 5", "Monday, May 5, 2001", "lundi 5 mai 2001", "Mittwoch, 5. Mai 2001"),
     *("3.5.2001", "3 Mar 2001", "3-mars", "MAR1", "SEPT2", "dec 5, 2001", "1 août 2024", "10:11", "9:05 pm"),
 )
-PLAIN = (
-    *("", " ", "Ana", "U12", "0", "7", "12345678901", "ana@example.com", "613-555-0101", "K1A 0B1", "O'Brien", "1=1"),
-    *("613 555 0101", "1 2", "12 34", "5 A1", "Apt. 5", "(home)", "(613) 555-0101", "a:1", "1:b", "truest", "oui"),
-    *("50 % off", "%", "$", "A$5", "1 2345", "5 km", "Mary", "Octavia", "Mai", "9 p m", "U1:2", "Faux-Pas", "EUR"),
-)
+PLAIN = ("", " ", "Ana", "U12", "0", "7", "12345678901", "ana@example.com", "613-555-0101", "K1A 0B1", "O'Brien", "1=1")
 CELLS = st.one_of(
     st.text(max_size=8),
     st.text(st.sampled_from("'=+-@\t\r\n 0123456789.,/:eE\uff1d\uff20\u00a0a"), max_size=8),
@@ -176,17 +151,6 @@ def test_no_reader_finds_a_formula_in_a_report_whatever_it_splits_at(rows: list[
         for row in csv.reader(io.StringIO(text.getvalue(), newline=""), delimiter=other):
             found = [cell for cell in row if cell.strip(WHITE_SPACE)[:1] in set("=+-@\uff1d\uff0b\uff0d\uff20")]
             assert found == []
-
-
-def test_words_of_ours_are_guarded_where_they_would_be_formulas_and_nowhere_else() -> None:
-    told = ["c 'a;' is wrong", "=c is wrong; +d is required", "c 'a, =1' is wrong", "x;-1", "'"]
-    assert column(guarded_words(pl.col("c")), told) == [
-        "c 'a;' is wrong",
-        "'=c is wrong;' +d is required",
-        "c 'a,' =1' is wrong",
-        "x;'-1",
-        "''",
-    ]
 
 
 def test_nulls_stay_null() -> None:

@@ -2,25 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.reading.cell_ends import CellEnds, cell_ends
 from importer.reading.grammar import WHITE_SPACE, Grammar, quoted, value
-from importer.reading.nobodies import Nobodies
 from importer.reading.outer_white_space import may_need_trimming
-from importer.reading.records import split
-from importer.reading.splits import Rules, Split
-from importer.reading.widths import widths_of
+from importer.reading.records import Rules, Split, split
 
-RULES = Rules(
-    grammar=Grammar(","),
-    widths=widths_of(("first", "last")),
-    longest_record=1000,
-    longest_cell=1000,
-    nobodies=Nobodies(header=("first", "last")),
-)
-
-
-def ends_of(split: Split) -> CellEnds:
-    return cell_ends(split.lines.delimiters, split.consumed)
+RULES = Rules(grammar=Grammar(","), width=2, longest_record=1000, longest_cell=1000)
 
 
 def split_of(data: bytes) -> Split:
@@ -51,19 +37,18 @@ CELLS = st.text(alphabet=st.sampled_from([*'aé€😀Ā,"\n\r', *WHITE_SPACE]),
 def test_a_block_with_white_space_at_a_cells_edge_may_need_trimming(rows: list[tuple[str, str]], end: bytes) -> None:
     found = split_of(b"".join(b",".join(map(written, row)) + end for row in rows) + b"x,y\n")
     if any(cell != cell.strip(WHITE_SPACE) for cell in good_cells(found)):
-        assert may_need_trimming(found, RULES.grammar, ends_of(found))
+        assert may_need_trimming(found, RULES.grammar)
 
 
 @pytest.mark.parametrize("text", ['x,y\n"\n x,y\n', "x,y\n\r x,y\n", 'x,y\r"\n\tx,y\n', "x,y\nx\n x,y\n"])
 def test_white_space_is_seen_behind_a_line_that_is_no_good_record(text: str) -> None:
-    found = split_of(text.encode())
-    assert may_need_trimming(found, RULES.grammar, ends_of(found))
+    assert may_need_trimming(split_of(text.encode()), RULES.grammar)
 
 
 def test_white_space_behind_the_decided_lines_is_the_next_blocks_matter() -> None:
     found = split(b"a,b\n c", RULES, is_last=False)
     assert found.consumed == 4
-    assert not may_need_trimming(found, RULES.grammar, ends_of(found))
+    assert not may_need_trimming(found, RULES.grammar)
 
 
 @pytest.mark.parametrize("space", WHITE_SPACE)
@@ -73,7 +58,7 @@ def test_every_white_space_is_seen_at_every_edge(space: str, place: str, quote: 
     record = ",".join(f"{quote}{cell}{quote}" for cell in place.format(space).split(","))
     found = split_of(f"a,b\n{record}\na,b\n".encode())
     if any(cell != cell.strip(WHITE_SPACE) for cell in good_cells(found)):
-        assert may_need_trimming(found, RULES.grammar, ends_of(found))
+        assert may_need_trimming(found, RULES.grammar)
     else:
         assert quote == ""
         assert space in "\n\r"
@@ -94,11 +79,10 @@ def test_every_white_space_is_seen_at_every_edge(space: str, place: str, quote: 
     ],
 )
 def test_ordinary_text_needs_no_trimming(text: str) -> None:
-    found = split_of(text.encode())
-    assert not may_need_trimming(found, RULES.grammar, ends_of(found))
+    assert not may_need_trimming(split_of(text.encode()), RULES.grammar)
 
 
 def test_white_space_before_the_line_end_of_an_undecided_line_is_the_next_blocks_matter() -> None:
     found = split(b'a,b\r\nc,"d \r\n', RULES, is_last=False)
     assert found.consumed == 5
-    assert not may_need_trimming(found, RULES.grammar, ends_of(found))
+    assert not may_need_trimming(found, RULES.grammar)

@@ -15,7 +15,7 @@ PACKAGES = ("importer", "notifier", "watcher")
 UNUSABLE = 3
 CONTENT = b"unique_id,login_source\nU1,OPSCOM\n"
 BREAKAGES = {
-    "doubled quotes end a cell": ("grammar.py", '"[^"]*"(?:"[^"]*")*[%s]*', '"[^"]*"[%s]*'),
+    "doubled quotes end a cell": ("grammar.py", """rb'"[^"]*"(?:"[^"]*")*'""", """rb'"[^"]*"'"""),
     "text may follow a closing quote": (
         "grammar.py",
         """(?:%s(?=%s|\\\\Z)|%s[^%s]*|.*)""",
@@ -23,10 +23,11 @@ BREAKAGES = {
     ),
     "the header ends at its first line end": (
         "grammar.py",
-        '"[^"]*"(?:"[^"]*")*[%s]*',
-        '"[^"\\n]*"(?:"[^"]*")*[%s]*',
+        """rb'"[^"]*"(?:"[^"]*")*'""",
+        """rb'"[^"\\n]*"(?:"[^"]*")*'""",
     ),
-    "every match fails": ("grammar.py", "if end == len(text):", "if cell:"),
+    "blanks may stand before a quote": ("grammar.py", """(?![%s]*")""", '(?!"[%s]*)'),
+    "every match fails": ("grammar.py", "if closing:", "if cell:"),
     "an error is raised": ("grammar.py", "*before, last = self._cells.findall", "*before, last = self._cells.nothing"),
     "the parser drops a record": ("parsing.py", "return frame[1:] if guard else frame", "return frame[1:]"),
 }

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.formats.columns import HeaderNames
 from importer.model import FileRefused
 from importer.reading.transcoding import MOST_EXPANSION, MOST_MEMBERS, ByteSource
 from importer.reading.user_file import Block, Limits, Reject, open_user_file
 
-KNOWN = HeaderNames(columns=frozenset({"id", "name", "town", "importerror", "importline"}))
+KNOWN = frozenset({"id", "name", "town", "importerror", "importline"})
 ONE_GIB = 1 << 30
 PADDING = "\n" + "7,padding,for the share of controls\n" * 40
 
@@ -51,7 +50,7 @@ def read(tmp_path: Path) -> Read:
         path = tmp_path / "copy"
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         bounds = Limits(**{"max_bytes": ONE_GIB, "max_expanded_bytes": ONE_GIB} | limits)
-        with open_user_file(path, name=name, header_names=KNOWN, limits=bounds, block_bytes=block_bytes) as file:
+        with open_user_file(path, name=name, known_names=KNOWN, limits=bounds, block_bytes=block_bytes) as file:
             blocks = list(file.blocks())
             assert file.bytes_read == file.total_bytes
             return Result(
@@ -96,10 +95,8 @@ def test_empty_cells_are_empty_strings(read: Read) -> None:
     assert read('id,name,town\n1,,""\n').rows[0][2] == ("1", "", "")
 
 
-@pytest.mark.parametrize("row", ["\ufeff1,a", '\ufeff"1",a', '\ufeff\ufeff1,"a"'])
-def test_a_byte_order_mark_before_a_row_is_taken_off(read: Read, row: str) -> None:
-    result = read(f"id,name\n{row}\n2,b\n")
-    assert (result.good, result.warnings) == (["1|a", "2|b"], ["inner_marks"])
+def test_a_byte_order_mark_in_the_middle_stays_text(read: Read) -> None:
+    assert read("id,name\n\ufeff1,a\n").good == ["\ufeff1|a"]
 
 
 def test_a_first_cell_may_hold_a_line_break(read: Read) -> None:
@@ -110,38 +107,21 @@ def test_a_short_row_costs_only_itself(read: Read) -> None:
     result = read("id,name,town\n1,a,b\n2,a\n3,a,b\n")
     assert result.good == ["1|a|b", "3|a|b"]
     assert result.rejects == [
-        Reject(
-            row=3,
-            line=3,
-            kind="too_few_cells",
-            facts={"cells": 2, "expected": 3, "missing": "“town”"},
-            text="2,a",
-            cells=("2", "a"),
-        )
+        Reject(row=3, line=3, kind="too_few_cells", facts={"cells": 2, "expected": 3}, text="2,a")
     ]
 
 
-@pytest.mark.parametrize("broken", ['2,"b', '2,"b"x', '2, "b" "c"'])
+@pytest.mark.parametrize("broken", ['2,"b', '2,"b"x', '2, "b"', '2,"b" '])
 def test_bad_quotes_cost_only_their_line(read: Read, broken: str) -> None:
     result = read(f"id,name\n1,a\n{broken}\n3,c\n")
     assert result.good == ["1|a", "3|c"]
     assert result.bad == [(3, "bad_quotes", broken)]
 
 
-def test_lines_that_are_one_record_or_several_as_well_all_fail(read: Read) -> None:
-    result = read('id,name\n1,"a\n2,b\n3,c"\n4,d\n')
-    assert result.good == ["4|d"]
-    assert result.bad == [(2, "bad_quotes", '1,"a'), (3, "bad_quotes", "2,b"), (4, "bad_quotes", '3,c"')]
-
-
-def test_a_cell_of_several_lines_is_one_cell_whatever_its_lines_look_like(read: Read) -> None:
-    result = read('id,street,town\n1,"12 Main St\n7,x,y\nApt 3",Hull\n2,a,b\n')
-    assert [cells for _, _, cells in result.rows] == [("1", "12 Main St\n7,x,y\nApt 3", "Hull"), ("2", "a", "b")]
-
-
-def test_a_separator_lost_before_a_quoted_cell_does_not_store_its_parts(read: Read) -> None:
-    result = read('id,name,town\n1,Ana"Lee, x",Hull\n2,Bo,"Hull"\n')
-    assert (result.good, [kind for _, kind, _ in result.bad]) == (["2|Bo|Hull"], ["bad_quotes"])
+def test_two_stray_quotes_do_not_swallow_what_is_between(read: Read) -> None:
+    result = read('id,name\n1,"a\n2,b\n3,c"\n')
+    assert result.good == ["2|b", '3|c"']
+    assert result.bad == [(2, "bad_quotes", '1,"a')]
 
 
 def test_a_record_of_several_lines_and_the_wrong_width_is_one_reject(read: Read) -> None:
@@ -158,21 +138,10 @@ def test_bytes_that_are_not_text_cost_only_their_row(read: Read) -> None:
 
 
 def test_windows_1252_is_read_with_a_warning(read: Read) -> None:
-    result = read(b"id,name\n1,Zo\xe9 \x80\n2,a\n")
-    assert result.good == ["1|Zoé €", "2|a"]
+    result = read(b"id,name\n1,Zo\xe9 \x80\n2,\x81\n")
+    assert result.good == ["1|Zoé €"]
+    assert result.bad == [(3, "bad_encoding", "2,\\x81")]
     assert result.warnings == ["windows_1252"]
-
-
-def test_a_byte_that_windows_1252_has_not_gives_the_guess_up(read: Read) -> None:
-    result = read(b"id,name\n1,Zo\xe9 \x80\n2,\x81\n3,\xc3\xa9,\n4,a\n")
-    assert result.good == ["4|a"]
-    assert result.bad == [
-        (2, "bad_encoding.unknown", "1,Zo\\xe9 \\x80"),
-        (3, "bad_encoding.unknown", "2,\\x81"),
-        (4, "bad_encoding.unknown", "3,\\xc3\\xa9,"),
-    ]
-    assert result.rejects[0].facts["words"] == "“Zoé”, “€”"
-    assert result.warnings == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -203,8 +172,7 @@ def test_a_nul_costs_only_its_row(read: Read) -> None:
 
 
 def test_a_repeated_header_is_never_a_person(read: Read) -> None:
-    result = read("id,name\n1,a\n id ,name\n2,b\n")
-    assert (result.good, result.blank, result.warnings) == (["1|a", "2|b"], 1, ["repeated_header"])
+    assert read("id,name\n1,a\n id ,name\n2,b\n").bad == [(3, "repeated_header", " id ,name")]
 
 
 def test_blank_rows_are_counted_whatever_their_width(read: Read) -> None:
@@ -220,13 +188,12 @@ def test_what_our_own_report_adds_does_not_fill_a_blank_row(read: Read) -> None:
 def test_columns_without_a_name_at_the_end_must_be_empty(read: Read) -> None:
     result = read("id,name,,\n1,a,, \n2,b,,x\n")
     assert (result.header, result.good) == (("id", "name"), ["1|a"])
-    assert result.rejects[0].facts == {"cells": 4, "expected": 2, "beyond": "“x”"}
+    assert result.rejects[0].facts == {"cells": 4, "expected": 2}
 
 
 def test_a_separator_at_the_end_of_every_row_is_a_warning(read: Read) -> None:
-    result = read("id,name,\n1,a,\n2,b,\n")
+    result = read("id,name\n1,a,\n2,b,\n")
     assert (result.good, result.warnings) == (["1|a", "2|b"], ["trailing_separator"])
-    assert refusal_code(read, "id,name\n1,a,\n2,b,\n") == "wrong_width"
 
 
 def test_another_width_in_most_rows_is_one_finding_about_the_file(read: Read) -> None:
@@ -323,7 +290,7 @@ def test_blocks_are_frames_of_text_with_internal_names(tmp_path: Path) -> None:
     path = tmp_path / "copy"
     path.write_bytes(b"id,^.*$\n1,2\n")
     limits = Limits(max_bytes=ONE_GIB, max_expanded_bytes=ONE_GIB)
-    with open_user_file(path, name="a*.csv", header_names=KNOWN, limits=limits) as file:
+    with open_user_file(path, name="a*.csv", known_names=KNOWN, limits=limits) as file:
         block = next(file.blocks())
     assert isinstance(block, Block)
     assert dict(block.frame.schema) == {"row": pl.Int64(), "line": pl.Int64(), "c0": pl.String(), "c1": pl.String()}
@@ -349,4 +316,4 @@ def test_the_size_of_the_blocks_makes_no_difference(read: Read, seed: int) -> No
 
 def test_rows_that_hold_nothing_but_their_old_number_decide_no_width(read: Read) -> None:
     said = "id,import_row\n" + ",5\n" * 20 + "1,,\n" * 11
-    assert refusal_code(read, said) == "wrong_width"
+    assert read(said).warnings == ["trailing_separator"]

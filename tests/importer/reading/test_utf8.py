@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from importer.formats.code_pages import CodePage
 from importer.reading.transcoding import ByteSource, unmarked_encoding
 from importer.reading.utf8 import runs
 
@@ -59,8 +58,7 @@ def test_a_file_is_utf8_where_most_runs_are_and_its_offsets_are_those_of_its_tex
     text: bytes, chunk_bytes: int
 ) -> None:
     source = ByteSource(io.BytesIO(text), name="users.csv", max_expanded_bytes=1000)
-    found = unmarked_encoding(source, chunk_bytes, CodePage.WINDOWS_1252)
-    encoding, invalid = found.encoding, found.invalid
+    encoding, invalid = unmarked_encoding(source, chunk_bytes)
     valid = [_is_valid(run) for run in re.findall(rb"[\x80-\xff]+", text)]
     if all(valid) or 2 * sum(valid) > len(valid):
         assert encoding == "utf-8"
@@ -85,8 +83,7 @@ EUROS = "\u20ac".encode() * 900_000
 )
 def test_a_run_longer_than_what_is_looked_at_at_once_is_one_run(text: bytes, expected: str) -> None:
     source = ByteSource(io.BytesIO(text), name="users.csv", max_expanded_bytes=1000)
-    found = unmarked_encoding(source, 1 << 20, CodePage.WINDOWS_1252)
-    encoding, invalid = found.encoding, found.invalid
+    encoding, invalid = unmarked_encoding(source, 1 << 20)
     assert encoding == expected
     if invalid is not None:
         assert invalid.tolist() == runs(np.frombuffer(text, np.uint8)).invalid.tolist()

@@ -7,7 +7,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
-from importer.database.tables import imports, mails, notices
+from importer.database.tables import mails, notices
 from importer.files.claiming import QUARANTINE_DIRECTORY
 from importer.formats.format_file import parse_format
 from importer.removing.forgetting import Forgotten, Where, forget
 from importer.removing.persons import ELSEWHERE
 from importer.removing.searching import look
-from importer.words.reasons import WARNING_SENTENCES, examples, warning
 from notifier import outbox
 from tests import canaries
 from tests.importing import NOW, Site, make_site, rows_of
@@ -63,7 +62,7 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 
 def forgotten(site: Site, key: str, *, with_files: bool = False, mails_in: Path | None = None) -> Forgotten:
     where = Where(client="acme", directory=site.directory, mails=mails_in)
-    looks = partial(look, header_names=site.format.header_names)
+    looks = partial(look, known_names=site.format.known_names)
     return forget(site.engine, site.format, where, key, looks, with_files=with_files)
 
 
@@ -171,26 +170,6 @@ def test_an_example_of_the_persons_row_goes_though_it_does_not_name_the_person(s
     assert "hunter2" in texts(site)
     forgotten(site, "U1")
     assert "hunter2" not in texts(site)
-
-
-def test_a_person_leaves_the_examples_of_remarks_and_the_remark_stays(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(WARNING_SENTENCES, "debris", "{count} values of {column} held debris: {examples}")
-    shown = examples([("ana@example.edu_x000D_", "ana@example.edu")])
-    of_others = asdict(warning("debris", column="city", count=1, examples=examples([("b_x000D_", "b")])))
-    remark = asdict(warning("debris", column="email", count=1, examples=shown))
-    site.drop("other.csv", "uid\nU7\n")
-    site.take("other.csv", tokens="other")
-    with site.engine.begin() as connection:
-        others = imports.c.file == "other.csv"
-        connection.execute(update(imports).where(others).values(warnings=[remark, of_others]))
-        connection.execute(update(imports).where(~others).values(warnings=[of_others]))
-    forgotten(site, "U1")
-    assert "ana@" not in texts(site)
-    told = {entry["file"]: [each["message"] for each in entry["warnings"]] for entry in site.ledger()}
-    assert told["other.csv"] == ["1 values of email held debris", of_others["message"]]
-    assert told["good.csv"] == ["1 values of city held debris"], "an example may be of the person's row"
 
 
 def test_where_files_are_gone_their_examples_may_be_the_persons(site: Site) -> None:
@@ -313,7 +292,7 @@ def test_a_bomb_costs_its_own_search_and_the_rest_is_searched(site: Site) -> Non
     (site.bak / "bomb.csv.gz").write_bytes(gzip.compress(b"uid\n" + b'"' + b"a" * (1 << 28), 1))
     (site.bak / "znext.csv").write_text("uid,email\nU1,\n")
     allowed = Allowance(memory_bytes=100 << 20, cpu_seconds=2, seconds=60, files=1)
-    with looking(site.format.header_names, allowed) as looks:
+    with looking(site.format.known_names, allowed) as looks:
         where = Where(client="acme", directory=site.directory)
         done = forget(site.engine, site.format, where, "U1", looks, with_files=True)
     assert "bak/znext.csv" in done.files
@@ -409,7 +388,7 @@ def store(  # noqa: PLR0917 - what hypothesis draws
         return
     site.drop(name, content)
     site.take(name, tokens=f"t{number}", now=NOW + dt.timedelta(minutes=number))
-    outbox.form(site.engine, LETTERS, ADDRESSES, now=NOW + dt.timedelta(minutes=number))
+    outbox.form(site.engine, LETTERS, ADDRESSES, now=NOW + dt.timedelta(minutes=number), next_run=None)
     with site.engine.begin() as connection:
         connection.execute(
             update(mails).where(mails.c.state == "queued").values(state=["sent", "dead", "queued"][number % 3])

@@ -2,18 +2,15 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import update
 
-from importer.database.tables import imports, mails, notices
+from importer.database.tables import imports
 from importer.model import Purged, Retention
 from importer.removing.purging import purge
-from importer.words.reasons import WARNING_SENTENCES, examples, refusal, warning
-from notifier import queueing
-from tests.importing import NOW, Site, by_name, make_site, rows_of
+from tests.importing import NOW, Site, by_name, make_site
 
 DAY = dt.timedelta(days=1)
 MIXED = "uid,user_name\nU1,ana\nmuch too long,bo\n"
@@ -30,7 +27,7 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 
 def purged(site: Site, retention: Retention, *, days: float) -> tuple[int, int]:
     done = purge(site.engine, "acme", site.folder, retention, NOW + days * DAY)
-    assert done == Purged(client="acme", archives=done.archives, reports=done.reports, texts=done.texts)
+    assert done == Purged(client="acme", archives=done.archives, reports=done.reports)
     return done.archives, done.reports
 
 
@@ -98,82 +95,3 @@ def test_a_purge_ends_after_so_many_files_and_says_that_there_are_more(site: Sit
         left.append(len(lying(site)))
         more = done.is_more
     assert left == [5, 3, 1, 0]
-
-
-@pytest.fixture
-def told(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A site whose ledger and notices repeat cells in every way, and with mails that were sent, given up, and wait."""
-    monkeypatch.setitem(WARNING_SENTENCES, "debris", "{count} values of {column} held debris: {examples}")
-    debris = asdict(warning("debris", column="city", count=2, examples=examples([("Laval_x000D_", "Laval")])))
-    headless = asdict(refusal("no_known_column", found="U1, Laval", expected="uid"))
-    mail = {"client": "acme", "recipient": "x@example.org", "attachments": [], "tries": 1, "next_try_at": NOW}
-    mail |= {"subject": "2 of 3 users", "text": "Laval", "html": "Laval", "unattached": {"text": "Laval", "html": ""}}
-    with site.engine.begin() as connection:
-        connection.execute(update(imports).values(warnings=[debris]))
-        (facts,) = connection.execute(select(notices.c.facts)).scalars()
-        facts |= {"warnings": [debris], "refusal": headless}
-        connection.execute(update(notices).values(facts=facts, formed_at=NOW))
-        for number, (state, ended) in enumerate([("sent", NOW), ("dead", NOW), ("queued", None)]):
-            values = mail | {"message_id": f"<m{number}@x>", "state": state, "created_at": NOW, "ended_at": ended}
-            connection.execute(insert(mails).values(values))
-    return site
-
-
-def repeated(site: Site) -> list[int]:
-    """How many rows of ledger, notices and mails repeat a cell."""
-    tables = (imports, notices, mails)
-    return [
-        sum("Laval" in str(row) or "much too" in str(row) for row in rows_of(site.engine, table)) for table in tables
-    ]
-
-
-def test_what_is_told_of_cells_leaves_ledger_notices_and_mails_with_the_reports(told: Site, tmp_path: Path) -> None:
-    lies = tmp_path / "mails"
-    lies.mkdir()
-    for name in ("20261122T101013Z-m0.eml", "20261122T101013Z-m2.eml", "20261122T101013Z-of-another.eml"):
-        (lies / name).write_bytes(b"Laval")
-    retention = Retention(reports=7 * DAY, mails=lies)
-    assert repeated(told) == [1, 1, 3]
-    assert purge(told.engine, "other", told.folder, retention, NOW + 8 * DAY).texts == 0
-    assert purge(told.engine, "acme", told.folder, retention, NOW + 7 * DAY).texts == 0
-    assert purge(told.engine, "acme", told.folder, retention, NOW + 8 * DAY).texts == 4
-    assert repeated(told) == [0, 0, 1]
-    assert purge(told.engine, "acme", told.folder, retention, NOW + 9 * DAY).texts == 0
-    assert sorted(path.name for path in lies.iterdir()) == [
-        "20261122T101013Z-m2.eml",
-        "20261122T101013Z-of-another.eml",
-    ]
-
-
-def test_what_stays_is_the_sentence_without_its_examples(told: Site) -> None:
-    purge(told.engine, "acme", told.folder, Retention(reports=DAY), NOW + 2 * DAY)
-    (entry,), (notice,) = told.ledger(), rows_of(told.engine, notices)
-    for (remark,) in (entry["warnings"], notice["facts"]["warnings"]):
-        assert remark["message"] == "2 values of city held debris"
-        assert remark["facts"] == {"count": 2}
-    assert [(each["code"], each["count"], each["example"]) for each in entry["reasons"]] == [("too_long", 1, "")]
-    assert notice["facts"]["refusal"]["message"] == notice["facts"]["refusal"]["summary"] != ""
-    assert [row["subject"] for row in rows_of(told.engine, mails)] == ["2 of 3 users"] * 3
-
-
-def test_without_a_limit_for_reports_nothing_that_is_told_leaves(told: Site) -> None:
-    purge(told.engine, "acme", told.folder, Retention(archives=DAY), NOW + 99 * DAY)
-    assert repeated(told) == [1, 1, 3]
-
-
-def test_a_purge_ends_after_so_much_and_says_that_there_is_more(told: Site) -> None:
-    retention = Retention(reports=DAY)
-    done: list[Purged] = []
-    while not done or done[-1].is_more:
-        done.append(purge(told.engine, "acme", told.folder, retention, NOW + 2 * DAY, at_most=1))
-    assert [each.texts for each in done] == [1, 1, 1, 1, 0]
-    assert repeated(told) == [0, 0, 1]
-
-
-def test_a_mail_that_says_nothing_any_more_is_not_sent_again(told: Site) -> None:
-    purge(told.engine, "acme", told.folder, Retention(reports=DAY), NOW + 2 * DAY)
-    sent, dead, _ = (row["id"] for row in rows_of(told.engine, mails))
-    with told.engine.begin() as connection:
-        assert queueing.retry(connection, [sent, dead], now=NOW) == []
-        assert queueing.retry_all(connection, now=NOW) == []
-        assert [mail.id for mail in queueing.drop(connection, [dead], now=NOW)] == [dead]

@@ -98,6 +98,6 @@ def test_a_report_tells_its_reasons_in_the_language_of_the_site() -> None:
     rows = report_rows(report_bytes("uid,email\n,x\nU1\nU2,a@b.ca\nU3,A@b.ca\n", language="fr"))
     assert [row[2] for row in rows[1:]] == [
         "uid est obligatoire; email «\u00a0x\u00a0» n’est pas une adresse valide",
-        "la ligne a 1 des 2 cellules de l’en-tête et aucune pour “email”; il manque un séparateur",
+        "la ligne a 1 des 2 cellules de l’en-tête; il manque un séparateur",
         "email «\u00a0A@b.ca\u00a0» figure déjà à la ligne 4",
     ]

@@ -21,10 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watchdog.observers.inotify_c import InotifyConstants
 
-from importer.database.engines import make_engine, reading_engine, sqlite_file
-from importer.database.identity import identity_of
+from importer.database.engines import make_engine, sqlite_file
 from importer.database.tables import migrate
-from importer.files.occupancy import Occupant, occupy
 from importer.formats.format_file import load_format
 from tests.importing import mounted
 from tests.rights import obeying_file_modes
@@ -41,7 +39,7 @@ from watcher.doctor import database
 from watcher.doctor.directory import FILE_SYSTEM, NEWEST, ROOM, Surroundings, Trial, heard, rights
 from watcher.doctor.directory import NAME as UPLOAD
 from watcher.doctor.directory import examined as examined_directory
-from watcher.doctor.examining import MISSED, SETTINGS, examined
+from watcher.doctor.examining import SETTINGS, examined
 from watcher.doctor.findings import Finding, State, ok, warning, worst
 from watcher.doctor.mail import SENDING
 from watcher.doctor.reach import EVENTS, TASKS, InotifyLimits, judged, threads
@@ -49,7 +47,6 @@ from watcher.doctor.service import ACCOUNT, PRIVACY, running
 from watcher.doctor.showing import findings_table, summary, told_once
 from watcher.settings.naming import PREFIX
 from watcher.settings.variables import Settings
-from watcher.uploads.roster import Roster, note_removed
 from watcher.uploads.watching import MOUNTINFO
 from watcher.wiring import transport
 
@@ -346,48 +343,6 @@ def test_a_bak_on_another_device_costs_a_copy(house: House) -> None:
     (house.upload / "bak").mkdir()
     with mounted(house.upload / "bak", "-t", "tmpfs", "tmpfs"):
         assert is_warning(house.fault("bak"), "each file is copied", "on the device of")
-
-
-def test_archived_files_that_are_open_to_others_are_named(house: House) -> None:
-    bak = house.upload / "bak"
-    bak.mkdir()
-    bak.chmod(0o2750)
-    for name, mode in (("a", 0o640), ("b", 0o660), ("c", 0o664)):
-        (bak / name).touch()
-        (bak / name).chmod(mode)
-    assert is_warning(house.fault("bak"), "2 files in", f"chmod -R g-w,o-w {bak}")
-    bak.chmod(0o2755)
-    for path in bak.iterdir():
-        path.chmod(path.stat().st_mode & ~0o020)
-    assert is_warning(house.fault("bak"), "1 files in", f"chmod -R o-rwx {bak}")
-
-
-def test_a_service_of_another_database_in_the_upload_directory_is_named(house: House, database_url: str) -> None:
-    engine = make_engine(database_url)
-    migrate(engine, load_format(None))
-    with reading_engine(engine).begin() as connection:
-        ours = identity_of(connection, database_url)
-    engine.dispose()
-    house.settings["database_url"] = database_url
-
-    def told(database: Occupant) -> list[Finding]:
-        held = occupy(house.upload, database, lambda: None)
-        found = [each for each in house.findings() if "works in the upload directory" in each.what]
-        held.close()
-        return found
-
-    (other,) = told(Occupant("0123456789abcdef", "sqlite:////srv/other.db"))
-    assert is_broken(other, "the service of another database, sqlite:////srv/other.db,", "USERDROP_UPLOAD_DIR")
-    assert told(Occupant(str(ours.mark), ours.place)) == []
-
-
-def test_a_clients_folder_that_is_gone_is_named(house: House) -> None:
-    house.settings["client_folders"] = True
-    (house.upload / "other").mkdir()
-    Roster(house.state, house.upload).note(["acme", "other"], utc_now())
-    assert is_broken(house.fault(MISSED), f"{house.upload}/acme is no longer there", "userdrop client remove acme")
-    note_removed(house.state, "acme", is_removed=True)
-    assert not any(each.name == MISSED for each in house.findings())
 
 
 @pytest.mark.parametrize("name", ["bak", ".importing", ".quarantine"])

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from importer.formats.code_pages import CodePage
 from tests.importing import BUILT_IN
 from watcher.settings.check_settings import CheckSettings, loading
 
@@ -12,9 +11,8 @@ from watcher.settings.check_settings import CheckSettings, loading
 def test_another_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERDROP_MAX_FILE_MB", "7")
     monkeypatch.setenv("USERDROP_LANGUAGE", "fr")
-    monkeypatch.setenv("USERDROP_ENCODING", "macroman")
     with loading() as loaded:
-        assert loaded() == CheckSettings(format_=BUILT_IN, max_bytes=7 << 20, language="fr", encoding=CodePage.MACROMAN)
+        assert loaded() == CheckSettings(format_=BUILT_IN, max_bytes=7 << 20, language="fr")
 
 
 @pytest.mark.parametrize("name", ["USERDROP_MAX_FILE_MB", "USERDROP_NO_SUCH_SETTING"])

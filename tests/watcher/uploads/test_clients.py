@@ -10,10 +10,9 @@ from structlog.testing import capture_logs
 
 from notifier.alerts import Alerts
 from notifier.model import AlertKind
-from watcher.uploads.clients import GONE_SECONDS, STAGGER_SECONDS, Clients
+from watcher.uploads.clients import STAGGER_SECONDS, Clients
 from watcher.uploads.folders import Found, find
 from watcher.uploads.intake import Intake
-from watcher.uploads.roster import Roster, gone_clients, note_removed
 from watcher.uploads.settling import Patience
 
 NOW = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
@@ -29,18 +28,7 @@ class Desk:
         self.staggers: list[float] = []
         self.handed_on: list[tuple[str, list[str]]] = []
         self.has_served = asyncio.Event()
-        self.seconds = 0.0
-        self.clients = self.started()
-
-    def started(self) -> Clients:
-        return Clients(
-            find=self.find,
-            serve=self.serve,
-            alerts=self.alerts,
-            elapsed=lambda: self.seconds,
-            now=lambda: NOW + dt.timedelta(seconds=self.seconds),
-            roster=Roster(self.directory.parent, self.directory),
-        )
+        self.clients = Clients(find=self.find, serve=self.serve, alerts=self.alerts, elapsed=lambda: 0.0)
 
     def find(self) -> Found:
         return find(self.directory, ())
@@ -111,81 +99,6 @@ async def test_a_folder_that_goes_is_served_no_more_until_it_comes_back(desk: De
     assert await desk.look() == ["acme"]
 
 
-async def _missed_after(desk: Desk, seconds: float) -> list[str]:
-    """The clients of which an alert is open so many seconds later."""
-    desk.seconds += seconds
-    await desk.look()
-    alerts = desk.alerts.board.alerts
-    return [each.client for each in alerts if each.kind is AlertKind.CLIENT_GONE and each.resolved_at is None]
-
-
-async def test_a_folder_that_is_gone_for_a_while_is_an_alert_until_it_is_back(desk: Desk) -> None:
-    desk.make("acme", "other")
-    await desk.look()
-    (desk.directory / "acme").rename(desk.directory / "acme-2")
-    assert await _missed_after(desk, 1) == []
-    assert await _missed_after(desk, GONE_SECONDS) == ["acme"]
-    (alert,) = (each for each in desk.alerts.board.alerts if each.kind is AlertKind.CLIENT_GONE)
-    assert str(alert.detail) == f"{desk.directory}/acme is no longer there since 2026-07-01 00:00:01 UTC"
-    assert desk.clients.file("acme", "a.csv").gone_since == NOW + dt.timedelta(seconds=1)
-    assert desk.clients.folder("acme") == desk.directory / "acme"
-    (desk.directory / "acme-2").rename(desk.directory / "acme")
-    await desk.look()
-    assert desk.clients.file("acme", "a.csv").gone_since is None
-    assert await _missed_after(desk, GONE_SECONDS) == ["acme-2"]
-
-
-async def test_a_folder_that_went_while_no_service_ran_is_missed(desk: Desk) -> None:
-    desk.make("acme", "other")
-    await desk.look()
-    (desk.directory / "acme").rmdir()
-    assert gone_clients(desk.directory.parent, desk.directory, ["other"]) == {"acme": None}
-    desk.clients = desk.started()
-    assert await _missed_after(desk, 0) == []
-    assert await _missed_after(desk, GONE_SECONDS) == ["acme"]
-    assert gone_clients(desk.directory.parent, desk.directory, ["other"]) == {"acme": NOW}
-    assert gone_clients(desk.directory.parent, desk.directory.parent, ["other"]) == {}
-
-
-async def test_a_client_that_was_removed_on_purpose_is_not_missed(desk: Desk) -> None:
-    desk.make("acme", "other")
-    await desk.look()
-    (desk.directory / "acme").rmdir()
-    assert await _missed_after(desk, 0) == []
-    assert await _missed_after(desk, GONE_SECONDS) == ["acme"]
-    note_removed(desk.directory.parent, "acme", is_removed=True)
-    assert await _missed_after(desk, 1) == []
-    note_removed(desk.directory.parent, "acme", is_removed=False)
-    desk.make("acme")
-    await desk.look()
-    (desk.directory / "acme").rmdir()
-    assert await _missed_after(desk, 0) == []
-    assert await _missed_after(desk, GONE_SECONDS) == ["acme"]
-
-
-async def test_where_all_folders_are_gone_the_upload_directory_is_told_and_no_client(desk: Desk) -> None:
-    desk.make("acme", "other")
-    await desk.look()
-    for name in ("acme", "other"):
-        (desk.directory / name).rmdir()
-    desk.clients = desk.started()
-    assert await _missed_after(desk, 0) == []
-    assert await _missed_after(desk, GONE_SECONDS) == []
-    (alert,) = desk.alerts.board.alerts
-    assert (alert.kind, "there were 2" in str(alert.detail)) == (AlertKind.UPLOAD_DIRECTORY, True)
-    desk.make("acme", "other")
-    await desk.look()
-    assert not desk.alerts.is_open(AlertKind.UPLOAD_DIRECTORY)
-
-
-@pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b'{"directory": 1}', b'{"directory": "D", "clients": {"a": 1}}'])
-async def test_a_damaged_roster_is_begun_anew(desk: Desk, damaged: bytes) -> None:
-    (desk.directory.parent / "clients.json").write_bytes(damaged.replace(b"D", str(desk.directory).encode()))
-    desk.clients = desk.started()
-    desk.make("acme")
-    assert await desk.look() == ["acme"]
-
-
 async def test_a_folder_that_is_replaced_by_a_link_is_served_no_more(desk: Desk) -> None:
     desk.make("acme", "other")
     await desk.look()
@@ -203,7 +116,7 @@ async def test_a_directory_that_was_moved_is_served_where_it_is_now(desk: Desk, 
     def whole() -> Found:
         return Found(clients={"default": desk.directory.resolve()})
 
-    clients = Clients(find=whole, serve=desk.serve, alerts=desk.alerts, elapsed=lambda: 0.0, now=lambda: NOW)
+    clients = Clients(find=whole, serve=desk.serve, alerts=desk.alerts, elapsed=lambda: 0.0)
     await clients.look()
     desk.directory.rename(tmp_path / "away")
     desk.directory.symlink_to(tmp_path / "away")

@@ -699,7 +699,7 @@ async def test_of_many_odd_files_some_of_each_kind_are_named_and_all_are_counted
     await desk.scan()
     told = desk.alert(AlertKind.ODD_FILE)
     assert told is not None
-    assert told.startswith("13 in all, among them 00.done, 0")
+    assert told.startswith("13 in all, 00.done, ")
     assert told.endswith(", users.xlsx")
     left = desk.intake.snapshot().left_alone
     assert (left.files, {each.file for each in left.shown} >= {"users.xlsx", "11.done"}) == (13, True)
@@ -719,7 +719,7 @@ async def test_what_nothing_will_be_done_with_is_told_after_an_hour_in_one_alert
     await logged.scan()
     names = ", ".join(f"cut-{number:02}.csv" for number in range(10))
     assert logged.alert(AlertKind.STUCK_FILES) == (
-        f"cut off, or not known to be whole: 11 in all, among them {names}; under a temporary name: b.csv.part"
+        f"cut off, or not known to be whole: 11 in all, {names}, under a temporary name: b.csv.part"
     )
     draft.unlink()
     for number in range(11):
@@ -850,48 +850,6 @@ async def test_a_file_that_goes_before_its_tick_is_logged_and_one_that_was_impor
         await desk.look()
         await desk.scan()
     assert [each["file"] for each in logged if each["event"] == "upload_gone"] == ["b.csv"]
-
-
-async def test_a_file_that_gets_another_name_while_it_waits_is_not_told_to_be_gone(desk: Desk, tmp_path: Path) -> None:
-    file = desk.put("a.csv")
-    await desk.settle()
-    (tmp_path / "snapshot").hardlink_to(file)
-    with capture_logs() as logged:
-        await desk.scan()
-        (tmp_path / "snapshot").unlink()
-        await desk.settle()
-    told = [(each["event"], each.get("why")) for each in logged if each["event"].startswith("upload_")]
-    assert told == [("upload_barred", "hard_linked"), ("upload_seen", None), ("upload_settled", None)]
-
-
-async def test_an_empty_file_says_that_it_waits_for_its_content(desk: Desk) -> None:
-    desk.put("a.csv", b"")
-    await desk.scan()
-    (shown,) = desk.intake.snapshot().waiting.shown
-    assert (shown.reason, shown.until) == (WaitReason.EMPTY, desk.now() + dt.timedelta(seconds=PATIENCE.long_quiet))
-
-
-async def test_what_is_left_alone_is_shown_as_soon_as_it_comes_and_goes(desk: Desk) -> None:
-    await desk.live()
-    for name in ("a.xlsx", "b.csv.part", ".hidden", "folder/c.csv"):
-        (desk.directory / name).parent.mkdir(exist_ok=True)
-        desk.put(name)
-    await desk.intake.look_at(["a.xlsx", "b.csv.part", ".hidden", "folder", "not there"])
-    left = {each.file for each in desk.intake.snapshot().left_alone.shown}
-    assert left == {"a.xlsx", "b.csv.part", "folder/c.csv"}
-    (desk.directory / "a.xlsx").rename(desk.directory / "a.csv")
-    await desk.intake.look_at(["a.xlsx", "a.csv"])
-    snapshot = desk.intake.snapshot()
-    assert {each.file for each in snapshot.left_alone.shown} == {"b.csv.part", "folder/c.csv"}
-    assert {each.file for each in snapshot.waiting.shown} == {"a.csv"}
-
-
-async def test_files_with_other_names_are_told_after_those_that_are_no_import_files(desk: Desk, tmp_path: Path) -> None:
-    desk.put("b.xlsx")
-    (tmp_path / "snapshot").hardlink_to(desk.put("a.csv"))
-    await desk.scan()
-    cure = "has other names as well (hard links); it is imported once this one is its only name"
-    assert desk.alert(AlertKind.ODD_FILE) == f"b.xlsx; a.csv {cure}"
 
 
 async def test_a_plain_file_in_place_of_an_odd_one_is_taken(desk: Desk) -> None:

@@ -33,26 +33,6 @@ def test_what_is_odd_is_known_since_it_was_seen_first() -> None:
     assert left.odd == {"a.xlsx": 10, "b.xlsx": 20}
 
 
-def test_what_was_found_of_some_names_leaves_the_others_as_they_are() -> None:
-    left = LeftAlone()
-    left.update(scanned(DRAFT, odd=("a.xlsx", "f/a.csv", "f.done")), 10)
-    left.amend({"f", "b.xlsx"}, scanned(odd=("b.xlsx",)), 20)
-    assert left.odd == {"a.xlsx": 10, "f.done": 10, "b.xlsx": 20}
-    assert left.lasting_drafts(10) == ["a.csv.part"]
-    left.amend({"a.csv.part", "a.xlsx"}, scanned(), 30)
-    assert (left.odd, left.drafts) == ({"f.done": 10, "b.xlsx": 20}, {})
-
-
-@given(st.lists(st.sets(st.sampled_from("abcdef")), max_size=6))
-def test_what_is_noted_name_by_name_is_what_a_scan_notes(steps: list[set[str]]) -> None:
-    amended, whole, before = LeftAlone(), LeftAlone(), set[str]()
-    for now, names in enumerate(steps):
-        whole.update(scanned(odd=tuple(sorted(names))), now)
-        amended.amend(names ^ before, scanned(odd=tuple(sorted(names - before))), now)
-        before = names
-        assert amended.odd == whole.odd
-
-
 def test_of_many_names_one_of_each_kind_is_shown_first() -> None:
     names = [*(f"{number:02}.done" for number in range(20)), "users.xlsx", "README", "deep/er/users.csv"]
     shown = varied(names, 10)

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import QueuePool, event, text
 
 from importer.words.details import detail
-from importer.words.translating import LANGUAGES
 from notifier import outbox
 from notifier.alerts import Alerts
 from notifier.model import AlertKind, Delivered
@@ -80,7 +79,7 @@ async def metrics(gathering: Gathering) -> list[str]:
 
 async def test_what_is_told_of_a_service_that_is_well(house: House) -> None:
     store(house.engine, failed_rows())
-    outbox.form(house.engine, LETTERS, ADDRESSES, now=NOW)
+    outbox.form(house.engine, LETTERS, ADDRESSES, now=NOW, next_run=None)
     house.alerts.open(AlertKind.ODD_FILE, "acme")
     gathering = house.gathering()
     assert (await gathering.readiness()).is_ready
@@ -140,28 +139,6 @@ async def test_the_story_of_a_file_is_told_from_directory_service_and_ledger(hou
     french = await gathering.story("acme", "never.csv", "fr")
     assert french is not None
     assert "un tel fichier." in french.text
-
-
-async def test_the_story_of_a_file_is_told_in_the_readers_language(house: House) -> None:
-    about = failed_rows()
-    (house.folder / about.file).write_bytes(b"unique_id\n")
-    house.alerts.open(AlertKind.STUCK_FILES, "acme", detail("held_files", files="other.csv"))
-    gathering = house.gathering()
-    pages = {language: await gathering.story("acme", about.file, language) for language in LANGUAGES}
-    told = {language: page.text for language, page in pages.items() if page is not None}
-    assert "it lies in the upload directory, 10 bytes" in told["en"]
-    assert "il se trouve dans le répertoire de téléversement, 10 octets" in told["fr"]
-    assert 'lang="en"' not in told["fr"]
-    gathering.close()
-
-
-async def test_of_a_folder_that_is_gone_the_story_says_so(house: House) -> None:
-    house.folder.rmdir()
-    gathering = house.gathering()
-    html = await gathering.story("acme", "a.csv", "en")
-    assert html is not None
-    assert "the folder of its client, is no longer there" in html.text
-    gathering.close()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../acme/a.csv", "/etc/passwd", "a\0b"])

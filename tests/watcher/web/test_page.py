@@ -15,15 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from importer.database.history import DayCounts
-from importer.words.reasons import REFUSAL_SENTENCES
-from importer.words.translating import LANGUAGES, translated
+from importer.words.translating import LANGUAGES
 from notifier.alert_texts import ALERT_TEXTS
 from notifier.model import AlertKind, Severity
-from notifier.sentences import REFUSED
 from tests.tools.page import NOW, bare_page, client, facts, full_page, service, waiting
 from tests.tools.samples import DESKTOP, PAGE_PICTURES, PAGES, browsed, framed, picture_of_page
 from watcher.uploads.snapshot import MOST_FILES_SHOWN, OpenAlert, WaitReason
-from watcher.web.page import MOST_CLIENTS, MOST_FILES, REASONS, REFRESH_SECONDS, Page, first_day
+from watcher.web.page import MOST_CLIENTS, MOST_FILES, REFRESH_SECONDS, Page, first_day
 from watcher.web.plotting import DAYS, HEIGHT, MOST_PLOTTED, WIDTH, figures, plot, round_up
 
 TODAY = NOW.date()
@@ -89,22 +87,6 @@ def test_the_headline_is_the_worst_open_alert_with_its_cure() -> None:
     assert ALERT_TEXTS[AlertKind.SMTP].title in headline
     assert ALERT_TEXTS[AlertKind.SMTP].cure in headline
     assert ALERT_TEXTS[AlertKind.DATABASE].title not in headline
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_what_is_left_alone_and_why_files_were_refused_is_shown_in_words(language: str) -> None:
-    html = full_page(language)
-    section = html.partition('id="left"')[2].partition("</section>")[0]
-    assert "students.xlsx" in section
-    assert translated(REASONS[WaitReason.OTHER_NAME], language) in section
-    imports = html.partition('id="imports"')[2].partition("</section>")[0]
-    assert f": {translated(REFUSED['missing_column'], language)}" in imports
-    assert "missing column" not in imports
-    assert 'id="left"' not in bare_page(language)
-
-
-def test_every_refusal_has_a_few_words() -> None:
-    assert REFUSED.keys() == REFUSAL_SENTENCES.keys()
 
 
 def test_every_table_has_headers_and_every_cell_the_name_of_its_column() -> None:

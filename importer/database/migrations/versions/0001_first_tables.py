@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from importer.database.times import UtcDateTime
+from importer.database.tables import UtcDateTime
 
 revision = "0001"
 down_revision = None
